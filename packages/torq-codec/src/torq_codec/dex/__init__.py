@@ -1,0 +1,1 @@
+"""DEX events to TLVs, one file per protocol."""
