@@ -95,6 +95,10 @@ class Message:
         """The numbers of all its TLV types, known or not, without decoding any."""
         return tuple(tlv_type for tlv_type, _, _, _ in self._walk())
 
+    def offsets(self, tlv_type: int) -> tuple[int, ...]:
+        """Where in the buffer the values of a type's TLVs begin."""
+        return tuple(start for found, _, start, _ in self._walk() if found == tlv_type)
+
     def _walk(self) -> Iterator[tuple[int, int, int, int]]:
         at = self._start + HEADER_SIZE
         while at < self._end:

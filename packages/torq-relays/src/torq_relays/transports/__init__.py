@@ -1,0 +1,1 @@
+"""Ways from a relay to its clients."""
