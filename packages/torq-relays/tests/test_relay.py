@@ -270,7 +270,7 @@ def test_bad_messages_are_dropped_counted_and_explained_and_cost_nobody_else(
         }
         status = next(s for s in relay.status().publishers if s.source == 9)
         assert (status.holes, status.repeats, status.connected) == (1, 1, False)
-        assert relay.status().bytes_skipped == len(flipped) + 8 + 72
+        assert relay.status().bytes_skipped == len(flipped) + 8 + 64
 
 
 def test_clients_that_do_not_introduce_themselves_are_refused_by_name(runtime_dir: Path) -> None:

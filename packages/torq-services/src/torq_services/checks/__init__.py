@@ -1,0 +1,1 @@
+"""Checks over source text that no general linter knows."""

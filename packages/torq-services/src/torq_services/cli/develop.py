@@ -1,0 +1,87 @@
+"""``validate``, ``test``: for those who change Torq."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from torq_services import protocol_tables
+from torq_services.checks.docs import broken_links
+from torq_services.checks.precision import check_paths
+from torq_services.cli.options import RuntimeDir, printer, workspace_root
+from torq_types import ConfigError
+
+__all__ = ["run_tests", "validate"]
+
+_MONEY_CODE = ("packages", "web/src", "scripts")
+
+
+def validate(runtime_dir: RuntimeDir = None) -> None:
+    """Check the source: ruff, types, layers, precision, documentation."""
+    root = _root()
+    python = sys.executable
+    checks: list[tuple[str, Callable[[], list[str]]]] = [
+        ("ruff check", lambda: _run(root, python, "-m", "ruff", "check", ".")),
+        ("ruff format", lambda: _run(root, python, "-m", "ruff", "format", "--check", ".")),
+        ("mypy --strict", lambda: _run(root, python, "-m", "mypy", *_typed(root))),
+        ("import-linter", lambda: _run(root, python, "-m", "importlinter.cli", "lint")),
+        ("precision", lambda: _precision(root)),
+        ("protocol tables", lambda: _tables(root)),
+        ("docs links", lambda: list(broken_links(root))),
+    ]
+    failed = []
+    for name, check in checks:
+        problems = check()
+        printer.print(f"[{'red' if problems else 'green'}]{'✗' if problems else '✓'}[/] {name}")
+        for problem in problems:
+            printer.print(problem, markup=False)
+        if problems:
+            failed.append(name)
+    if failed:
+        raise typer.Exit(1)
+
+
+def run_tests(
+    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to pytest.")] = None,
+    runtime_dir: RuntimeDir = None,
+) -> None:
+    """Run the whole test suite, in parallel. The tests make their own instances."""
+    command = [sys.executable, "-m", "pytest", "-n", "auto", *(arguments or [])]
+    raise typer.Exit(subprocess.run(command, cwd=_root(), check=False).returncode)
+
+
+def _root() -> Path:
+    root = workspace_root()
+    if root is None:
+        raise ConfigError("this command works inside a clone of Torq's source; cd there first")
+    return root
+
+
+def _typed(root: Path) -> list[str]:
+    return [name for name in ("packages", "web", "tests", "scripts", "conftest.py")
+            if (root / name).exists()]  # fmt: skip
+
+
+def _run(root: Path, *command: str) -> list[str]:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return [] if done.returncode == 0 else [(done.stdout + done.stderr).strip()]
+
+
+def _precision(root: Path) -> list[str]:
+    sources = [root / name for name in _MONEY_CODE]
+    files = [
+        p for source in sources for p in sorted(source.rglob("*.py")) if "tests" not in p.parts
+    ]
+    return [str(finding) for finding in check_paths(files)]
+
+
+def _tables(root: Path) -> list[str]:
+    document = (root / "docs" / "protocol.md").read_text()
+    if protocol_tables.insert(document) == document:
+        return []
+    return ["docs/protocol.md: run 'scripts/lib/python/generate_protocol_tables.py'"]

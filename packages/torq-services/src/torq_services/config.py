@@ -1,0 +1,181 @@
+"""The configuration: ``torq.toml``, or the sample's when there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from torq_services.adapters import ADAPTERS
+from torq_types import ConfigError, Decimal64, PrecisionError, Venue
+
+__all__ = [
+    "CONFIG_NAME",
+    "Config",
+    "ConsoleConfig",
+    "ExecutionConfig",
+    "RelayConfig",
+    "StrategyConfig",
+    "VenueConfig",
+    "decode",
+    "load",
+    "sample",
+]
+
+CONFIG_NAME = "torq.toml"
+
+
+class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One exchange's feed."""
+
+    url: str
+    """WebSocket address."""
+    rest_url: str
+    """Base of the REST address, for the list of instruments."""
+    symbols: tuple[str, ...]
+    """The exchange's own."""
+    taker_fee_pips: int
+    """Hundredths of a basis point: 500 is 0.05 %."""
+
+
+class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The relays."""
+
+    ring_mib: int = 64
+    """Size of the market-data ring."""
+
+
+class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cross-exchange strategy; amounts in the quote currency, as text."""
+
+    max_notional: str = "10000"
+    min_net: str = "0.01"
+    time_to_live_ms: int = 2000
+    update_interval_ms: int = 500
+    max_quiet_ms: int = 10_000
+    equal_quotes: tuple[tuple[str, ...], ...] = ()
+    """Groups such as ["USD", "USDC"] that may be taken for one another; none by default."""
+
+
+class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The executor and its own limits; amounts in the quote currency, as text."""
+
+    mode: Literal["paper"] = "paper"
+    max_notional: str = "25000"
+    min_net: str = "0.01"
+    max_orders_per_minute: int = 60
+    cooldown_ms: int = 5000
+
+
+class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The browser console; it listens on loopback only."""
+
+    port: int = 8700
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a running instance needs to know."""
+
+    venues: dict[str, VenueConfig]
+    relays: RelayConfig = RelayConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+    console: ConsoleConfig = ConsoleConfig()
+    is_sample: bool = False
+    """Recorded sessions instead of exchanges; set by ``torq up`` when there is no torq.toml."""
+    sample_speed: str = "1"
+    sample_port: int = 0
+
+    def fees_pips(self) -> dict[Venue, int]:
+        """Taker fee by venue, in hundredths of a basis point."""
+        return {ADAPTERS[name].venue: venue.taker_fee_pips for name, venue in self.venues.items()}
+
+
+def load(path: Path) -> Config:
+    """Read and check ``path``. Raises :class:`ConfigError` saying where and what."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    return decode(text, str(path))
+
+
+def decode(text: bytes, origin: str = CONFIG_NAME) -> Config:
+    """Parse TOML and check it. Raises :class:`ConfigError`."""
+    try:
+        config = msgspec.toml.decode(text, type=Config)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{origin}: {error}; 'torq init' writes a correct example") from error
+    _check(config, origin)
+    return config
+
+
+def sample(*, speed: str = "1", port: int = 8700, venue_port: int = 0) -> Config:
+    """The configuration of sample mode: the recorded sessions, and top-tier taker fees."""
+    base = f"127.0.0.1:{venue_port}"
+    config = Config(
+        venues={
+            "coinbase": VenueConfig(
+                url=f"ws://{base}/coinbase",
+                rest_url=f"http://{base}/coinbase",
+                symbols=("BTC-USD", "ETH-USD"),
+                taker_fee_pips=500,
+            ),
+            "gemini": VenueConfig(
+                url=f"ws://{base}/gemini/v2/marketdata",
+                rest_url=f"http://{base}/gemini",
+                symbols=("BTCUSD", "ETHUSD", "SOLUSD"),
+                taker_fee_pips=300,
+            ),
+        },
+        console=ConsoleConfig(port=port),
+        is_sample=True,
+        sample_speed=speed,
+        sample_port=venue_port,
+    )
+    _check(config, "sample configuration")
+    return config
+
+
+def _check(config: Config, origin: str) -> None:
+    def require(condition: bool, problem: str) -> None:
+        if not condition:
+            raise ConfigError(f"{origin}: {problem}")
+
+    known = ", ".join(sorted(ADAPTERS))
+    require(bool(config.venues), f"no venues; name at least one of {known}")
+    for name, venue in config.venues.items():
+        require(name in ADAPTERS, f"unknown venue {name!r}; known are {known}")
+        require(bool(venue.symbols), f"venues.{name}.symbols is empty")
+        require(
+            0 <= venue.taker_fee_pips < 100_000,
+            f"venues.{name}.taker_fee_pips is {venue.taker_fee_pips}; expected 0 to 99999"
+            " (hundredths of a basis point)",
+        )
+        for key, url, schemes in (
+            ("url", venue.url, ("ws://", "wss://")),
+            ("rest_url", venue.rest_url, ("http://", "https://")),
+        ):
+            require(url.startswith(schemes), f"venues.{name}.{key} is {url!r}; expected {schemes}")
+    require(1 <= config.relays.ring_mib <= 65_536, "relays.ring_mib: expected 1 to 65536")
+    require(1 <= config.console.port <= 65_535, "console.port: expected 1 to 65535")
+    for section, key, text in (
+        ("strategy", "max_notional", config.strategy.max_notional),
+        ("strategy", "min_net", config.strategy.min_net),
+        ("execution", "max_notional", config.execution.max_notional),
+        ("execution", "min_net", config.execution.min_net),
+        ("sample", "speed", config.sample_speed),
+    ):
+        try:
+            amount = Decimal64.parse(text)
+        except PrecisionError as error:
+            raise ConfigError(f"{origin}: {section}.{key}: {error}") from error
+        require(amount.mantissa >= 0, f"{section}.{key} is {text}; expected no negative amount")
+    require(
+        Decimal64.parse(config.sample_speed).mantissa > 0, "speed is 0; expected more, such as 1"
+    )
+    require(
+        all(len(group) > 1 for group in config.strategy.equal_quotes),
+        "strategy.equal_quotes: each group needs at least two currencies",
+    )

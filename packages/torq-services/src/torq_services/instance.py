@@ -1,0 +1,69 @@
+"""A running instance on disk: its folder, its configuration, its services."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from torq_relays import prepare
+from torq_services.config import Config
+from torq_types import ConfigError, Domain
+
+__all__ = ["RELAY_DOMAINS", "Instance", "ServiceSpec"]
+
+RELAY_DOMAINS = {f"relay-{domain.slug}": domain for domain in Domain}
+
+
+class ServiceSpec(msgspec.Struct, frozen=True):
+    """One supervised process."""
+
+    name: str
+    module: str
+    priority: int
+    """Lower ones start first and stop last."""
+
+
+class Instance:
+    """Paths and services of the instance in ``runtime_dir``."""
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self.runtime_dir = runtime_dir
+        self.config_path = runtime_dir / "instance.json"
+        self.logs = runtime_dir / "logs"
+        self.data = runtime_dir / "data"
+        self.supervisor_config = runtime_dir / "supervisord.conf"
+        self.supervisor_socket = runtime_dir / "supervisor.sock"
+        self.supervisor_pid = runtime_dir / "supervisord.pid"
+
+    def prepare(self, config: Config) -> None:
+        """Create the folders and write the configuration that the services will read."""
+        prepare(self.runtime_dir)
+        for folder in (self.logs, self.data):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self.config_path.write_bytes(msgspec.json.encode(config))
+        self.config_path.chmod(0o600)
+
+    def config(self) -> Config:
+        """The configuration of the running instance. Raises :class:`ConfigError`."""
+        try:
+            return msgspec.json.decode(self.config_path.read_bytes(), type=Config)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"no Torq instance in {self.runtime_dir}; 'torq up' starts one"
+            ) from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigError(f"{self.config_path} cannot be read: {error}") from error
+
+    @staticmethod
+    def services(config: Config) -> list[ServiceSpec]:
+        """What runs under ``config``, in the order of starting."""
+        module = "torq_services.service"
+        specs = [ServiceSpec(name, module, 10) for name in RELAY_DOMAINS]
+        if config.is_sample:
+            specs.append(ServiceSpec("sample-venues", module, 20))
+        specs += [ServiceSpec(f"adapter-{name}", module, 30) for name in config.venues]
+        specs.append(ServiceSpec("strategy-cross-exchange", module, 40))
+        specs.append(ServiceSpec("execution-paper", module, 50))
+        specs.append(ServiceSpec("console", "torq_web", 60))
+        return specs

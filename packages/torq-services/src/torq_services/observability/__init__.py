@@ -1,0 +1,8 @@
+"""What services say of themselves: logs and health."""
+
+from __future__ import annotations
+
+from torq_services.observability.health import HealthReporter
+from torq_services.observability.logs import configure_logs
+
+__all__ = ["HealthReporter", "configure_logs"]

@@ -1,0 +1,114 @@
+"""What runs and how it does: supervisord's processes joined with the relays' own accounts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from torq_relays import AsyncSubscriber, RelayStatus
+from torq_services.instance import RELAY_DOMAINS, Instance
+from torq_services.supervisor import Supervisor
+from torq_types import Domain, Role, SystemHealth, TransportError
+
+__all__ = ["InstanceStatus", "ServiceStatus", "instance_status", "relay_status"]
+
+_ANSWER_SECONDS = 2.0
+
+
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """One service in ``torq status``."""
+
+    name: str
+    state: str
+    pid: int
+    uptime_seconds: int
+    restarts: int
+    rate: int
+    """Messages a second that it published (a relay: appended) in the last full second."""
+    lag: int
+    """Bytes that it has still to read, over all its subscriptions."""
+    faults: int
+    """What its relay, or it as a relay, refused or found missing."""
+
+
+class InstanceStatus(msgspec.Struct, frozen=True):
+    """A whole instance."""
+
+    runtime_dir: str
+    console: str
+    is_sample: bool
+    healthy: bool
+    """Every service runs, and every relay answers."""
+    services: list[ServiceStatus]
+    relays: list[RelayStatus]
+
+
+async def relay_status(domain: Domain, instance: Instance) -> RelayStatus | None:
+    """A relay's own account, or None when it does not answer."""
+    try:
+        async with (
+            asyncio.timeout(_ANSWER_SECONDS),
+            await AsyncSubscriber.connect(
+                domain,
+                runtime_dir=instance.runtime_dir,
+                name="status",
+                role=Role.MONITOR,
+                timeout=0,
+            ) as monitor,
+        ):
+            async for message in monitor:
+                return msgspec.json.decode(message[SystemHealth].counters, type=RelayStatus)
+    except (TransportError, TimeoutError):
+        return None
+    return None
+
+
+async def instance_status(instance: Instance) -> InstanceStatus:
+    """Everything. Raises :class:`ConfigError` or :class:`TorqError` when nothing runs there."""
+    config = instance.config()
+    processes = Supervisor(instance).processes()
+    answers = await asyncio.gather(*(relay_status(domain, instance) for domain in Domain))
+    relays = [answer for answer in answers if answer is not None]
+    by_name = {f"relay-{relay.domain}": relay for relay in relays}
+    services = []
+    for process in processes:
+        rate, lag, faults = _traffic(process.name, by_name)
+        services.append(
+            ServiceStatus(
+                name=process.name,
+                state=process.state,
+                pid=process.pid,
+                uptime_seconds=process.uptime_seconds,
+                restarts=process.restarts,
+                rate=rate,
+                lag=lag,
+                faults=faults,
+            )
+        )
+    order = [spec.name for spec in instance.services(config)]
+    services.sort(key=lambda service: order.index(service.name))
+    return InstanceStatus(
+        runtime_dir=str(instance.runtime_dir),
+        console=f"http://127.0.0.1:{config.console.port}/",
+        is_sample=config.is_sample,
+        healthy=len(relays) == len(RELAY_DOMAINS)
+        and all(service.state == "running" for service in services),
+        services=services,
+        relays=relays,
+    )
+
+
+def _traffic(name: str, relays: Mapping[str, RelayStatus]) -> tuple[int, int, int]:
+    """Rate, lag and faults of a service, from what the relays say of it."""
+    own = relays.get(name)
+    if own is not None:
+        return own.rate, 0, sum(own.faults.values()) + own.log_errors
+    publishers = [p for relay in relays.values() for p in relay.publishers if p.name == name]
+    subscribers = [s for relay in relays.values() for s in relay.subscribers if s.name == name]
+    return (
+        sum(publisher.rate for publisher in publishers),
+        sum(subscriber.lag for subscriber in subscribers),
+        sum(p.holes + p.repeats for p in publishers) + sum(s.gaps for s in subscribers),
+    )

@@ -1,0 +1,8 @@
+"""Market state: books that are verified in step, or stale."""
+
+from __future__ import annotations
+
+from torq_services.state.market import MarketState
+from torq_services.state.order_book import OrderBook
+
+__all__ = ["MarketState", "OrderBook"]

@@ -1,0 +1,175 @@
+"""What the console shows: the latest of everything, and nothing but that."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Literal
+
+import msgspec
+
+from torq_codec import format_instrument
+from torq_relays import RelayStatus
+from torq_services.adapters import FeedHealth
+from torq_types import (
+    ArbitrageSignal,
+    CloseReason,
+    Decimal64,
+    Economics,
+    ExecutionReport,
+    SignalStatus,
+)
+
+__all__ = ["SECTIONS", "Board", "ReportRow", "Section", "SignalRow", "VenueCard", "exact_amount"]
+
+Section = Literal["relays", "venues", "signals", "execution"]
+SECTIONS: tuple[Section, ...] = ("relays", "venues", "signals", "execution")
+
+_SIGNALS = 50
+_REPORTS = 10
+_SILENT_NS = 3_000_000_000
+
+
+class SignalRow(msgspec.Struct, frozen=True):
+    """A signal as a row of text."""
+
+    key: str
+    time: str
+    status: str
+    opportunity: int
+    buy: str
+    buy_price: str
+    sell: str
+    sell_price: str
+    size: str
+    gross: str
+    fees: str
+    net: str
+    currency: str
+    duration: str
+    reason: str
+    synthetic: bool
+
+
+class ReportRow(msgspec.Struct, frozen=True):
+    """Predicted and realised profit of one execution."""
+
+    opportunity: int
+    predicted: str
+    realised: str
+    currency: str
+    is_equal: bool
+
+
+class VenueCard(msgspec.Struct):
+    """An adapter's own account, and when it came."""
+
+    health: FeedHealth
+    heard_ns: int
+    is_silent: bool = False
+
+
+class Board:
+    """The view's state. ``versions`` count changes, so that only what changed is sent."""
+
+    def __init__(self) -> None:
+        self.relays: dict[str, RelayStatus | None] = {}
+        self.venues: dict[str, VenueCard] = {}
+        self.signals: deque[SignalRow] = deque(maxlen=_SIGNALS)
+        self.reports: deque[ReportRow] = deque(maxlen=_REPORTS)
+        self.strategy: dict[str, int] = {}
+        self.executor: dict[str, int] = {}
+        self.versions: Counter[Section] = Counter()
+
+    def relay(self, slug: str, status: RelayStatus | None) -> None:
+        """A relay's account; None when it does not answer."""
+        if status is not None or self.relays.get(slug, "") is not None:
+            self.relays[slug] = status
+            self.versions["relays"] += 1
+
+    def venue(self, health: FeedHealth, now_ns: int) -> None:
+        """An adapter's account."""
+        self.venues[health.venue] = VenueCard(health, now_ns)
+        self.versions["venues"] += 1
+
+    def check_silence(self, now_ns: int) -> None:
+        """Mark adapters that have not been heard of."""
+        for card in self.venues.values():
+            is_silent = now_ns - card.heard_ns > _SILENT_NS
+            if is_silent != card.is_silent:
+                card.is_silent = is_silent
+                self.versions["venues"] += 1
+
+    def signal(
+        self, signal: ArbitrageSignal, economics: Economics | None, key: str, when_ns: int
+    ) -> None:
+        """A signal, newest first."""
+        self.signals.appendleft(_signal_row(signal, economics, key, when_ns))
+        self.versions["signals"] += 1
+
+    def report(self, report: ExecutionReport) -> None:
+        """What an execution came to, newest first."""
+        self.reports.appendleft(
+            ReportRow(
+                report.opportunity_id,
+                exact_amount(report.predicted_net, report.exponent),
+                exact_amount(report.realised_net, report.exponent),
+                report.currency,
+                report.predicted_net == report.realised_net,
+            )
+        )
+        self.versions["execution"] += 1
+
+
+def exact_amount(amount: int, exponent: int) -> str:
+    """``amount * 10**exponent`` with every digit that counts: no rounding, no trailing zeros."""
+    if exponent >= 0:
+        return str(amount * 10**exponent)
+    digits = str(abs(amount)).rjust(1 - exponent, "0")
+    text = f"{digits[:exponent]}.{digits[exponent:]}".rstrip("0").rstrip(".")
+    return f"-{text}" if amount < 0 else text
+
+
+def _signal_row(
+    signal: ArbitrageSignal, economics: Economics | None, key: str, when_ns: int
+) -> SignalRow:
+    def amount(value: int) -> str:
+        return exact_amount(value, economics.exponent) if economics else "?"
+
+    closed = signal.status is SignalStatus.CLOSED
+    reason = signal.close_reason.name.lower() if closed else ""
+    return SignalRow(
+        key=key,
+        time=_clock(when_ns),
+        status=signal.status.name.lower(),
+        opportunity=signal.opportunity_id,
+        buy=format_instrument(signal.buy_instrument),
+        buy_price=str(signal.buy_price),
+        sell=format_instrument(signal.sell_instrument),
+        sell_price=str(signal.sell_price),
+        size=_plain(signal.size),
+        gross=amount(economics.gross if economics else 0),
+        fees=amount(economics.fees if economics else 0),
+        net=amount(economics.net if economics else 0),
+        currency=economics.currency if economics else "",
+        duration=_seconds(signal.duration_ns),
+        reason=reason if signal.close_reason is not CloseReason.NONE else "",
+        synthetic=bool(signal.synthetic),
+    )
+
+
+def _plain(value: Decimal64) -> str:
+    return exact_amount(value.mantissa, value.exponent)
+
+
+def _clock(when_ns: int) -> str:
+    """UTC time of day to the millisecond."""
+    milliseconds = when_ns // 1_000_000
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours % 24:02}:{minutes:02}:{seconds:02}.{milliseconds:03}"
+
+
+def _seconds(duration_ns: int) -> str:
+    tenths = duration_ns // 100_000_000
+    return f"{tenths // 10}.{tenths % 10} s"
