@@ -38,7 +38,8 @@ class Pages:
     def fragments(self, names: Iterable[Section]) -> str:
         """The sections ``names``, each with the place that it belongs in."""
         return "".join(
-            f'<hx-partial hx-target="#{name}" hx-swap="innerHTML">{self._section(name)}</hx-partial>'
+            f'<hx-partial hx-target="#{name}" hx-swap="innerHTML">'
+            f"{self._section(name)}</hx-partial>"
             for name in names
         )
 

@@ -119,7 +119,8 @@ class ExchangeAdapter(ABC):
 
     def in_doubt(self, reason: InvalidationReason, detail: str) -> None:
         """Declare every book stale."""
-        self.counters.doubts += 1
+        if any(book.is_trusted for book in self.books.values()):
+            self.counters.doubts += 1
         self.last_doubt = f"{reason.name.lower()}: {detail}"
         for book in self.books.values():
             book.invalidate(reason, detail)

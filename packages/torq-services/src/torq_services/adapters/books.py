@@ -36,14 +36,15 @@ class PublishedBook:
         self.book = OrderBook(instrument)
         self.snapshots = 0
         self.invalidations = 0
-        self._readers_trust_it = False
+        self.is_trusted = False
+        """Whether readers were last told that the book is verified."""
         self._sink = sink
         self._exchange_sequence = 0
         self._exchange_timestamp_ns = 0
 
     @property
     def is_verified(self) -> bool:
-        """Whether readers may trust what was published."""
+        """Whether the book is in step, as far as can be told."""
         return self.book.status == "verified"
 
     def snapshot(
@@ -66,7 +67,7 @@ class PublishedBook:
         self.book.apply(tlv)
         self._require_sound()
         self.snapshots += 1
-        self._readers_trust_it = True
+        self.is_trusted = True
         self._exchange_sequence = exchange_sequence
         self._exchange_timestamp_ns = exchange_timestamp_ns
         self._sink.send(tlv)
@@ -118,9 +119,9 @@ class PublishedBook:
     def invalidate(self, reason: InvalidationReason, detail: str) -> None:
         """Tell every reader that this book is stale, once."""
         self.book.invalidate(reason)
-        if not self._readers_trust_it:
+        if not self.is_trusted:
             return
-        self._readers_trust_it = False
+        self.is_trusted = False
         self.invalidations += 1
         instrument = self.book.instrument
         self._sink.send(
