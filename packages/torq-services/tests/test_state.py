@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markets import Source, levels, meta, snapshot
+from samples import BTC_USD, BTCUSD
+
+from torq_services.state import MarketState, OrderBook
+from torq_types import (
+    Decimal64,
+    GapCause,
+    InvalidationReason,
+    L2Delta,
+    L2Reset,
+    Level,
+    SequenceGap,
+    Side,
+    StaleBookError,
+    StateInvalidation,
+    SystemHealth,
+    Trade,
+)
+
+
+def delta(
+    book_sequence: int, bids: tuple[Level, ...] = (), asks: tuple[Level, ...] = ()
+) -> L2Delta:
+    return L2Delta(BTC_USD, book_sequence, 0, 0, bids, asks)
+
+
+def verified() -> OrderBook:
+    book = OrderBook(BTC_USD)
+    book.apply(snapshot(BTC_USD, levels(("99", "1"), ("98.5", "2")), levels(("101", "1"))))
+    return book
+
+
+def test_a_book_is_stale_until_its_first_snapshot() -> None:
+    book = OrderBook(BTC_USD)
+    assert book.status == "stale"
+    for read in (lambda: book.best_bid, lambda: book.best_ask, book.bids, book.asks):
+        with pytest.raises(StaleBookError, match="BTC-USD on coinbase is stale"):
+            read()
+    assert book.last_known() == ((), ())
+    assert not book.apply(snapshot(BTCUSD))
+    assert book.status == "stale"
+
+
+def test_best_prices_follow_the_deltas() -> None:
+    book = verified()
+    assert book.best_bid is not None
+    assert book.best_ask is not None
+    assert (str(book.best_bid.price), str(book.best_ask.price)) == ("99", "101")
+    book.apply(delta(2, levels(("99", "0"), ("98.75", "4.0")), levels(("100.999", "1"))))
+    assert (str(book.best_bid.price), str(book.best_ask.price)) == ("98.75", "100.999")
+    assert [str(level.price) for _, level in book.bids()] == ["98.75", "98.5"]
+    assert book.apply(snapshot(BTC_USD, book_sequence=9))
+    assert book.best_bid is None
+
+
+@pytest.mark.parametrize(
+    ("tlv", "reason"),
+    [
+        (delta(3), InvalidationReason.SEQUENCE_GAP),
+        (delta(1), InvalidationReason.SEQUENCE_GAP),
+        (delta(2, levels(("101", "1"))), InvalidationReason.CROSSED),
+        (
+            StateInvalidation(BTC_USD, 1, 1, InvalidationReason.SILENT),
+            InvalidationReason.SILENT,
+        ),
+        (L2Reset(BTC_USD, 5, InvalidationReason.CHECKSUM), InvalidationReason.CHECKSUM),
+        (SequenceGap(0, 8, 0, 0, 0, GapCause.LAPPED), InvalidationReason.SEQUENCE_GAP),
+        (
+            snapshot(BTC_USD, levels(("5", "1")), levels(("5", "1"))),
+            InvalidationReason.CROSSED,
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_doubt_makes_it_stale_and_only_a_snapshot_verifies_again(
+    tlv: Any, reason: InvalidationReason
+) -> None:
+    book = verified()
+    assert book.apply(tlv)
+    assert (book.status, book.reason) == ("stale", reason)
+    book.apply(delta(2, levels(("97", "1"))))
+    book.apply(delta(book.sequence + 1))
+    assert book.status == "stale"
+    book.apply(snapshot(BTC_USD, levels(("1", "1")), book_sequence=20))
+    assert book.status == "verified"
+
+
+prices = st.builds(Decimal64, st.integers(1, 9999), st.integers(-12, 3))
+quantities = st.builds(Decimal64, st.integers(0, 50), st.integers(-10, 2))
+
+
+@given(st.lists(st.lists(st.tuples(prices, quantities), max_size=6), max_size=8))
+def test_bids_are_a_sorted_map_of_exact_prices(
+    updates: list[list[tuple[Decimal64, Decimal64]]],
+) -> None:
+    book = OrderBook(BTC_USD)
+    book.apply(snapshot(BTC_USD))
+    expected: dict[Decimal, Level] = {}
+    for number, update in enumerate(updates, 2):
+        changes = tuple(Level(price, quantity) for price, quantity in update)
+        book.apply(delta(number, changes))
+        for level in changes:
+            key = level.price.to_decimal()
+            if level.quantity.mantissa:
+                expected[key] = level
+            else:
+                expected.pop(key, None)
+    assert book.last_known()[0] == tuple(expected[key] for key in sorted(expected, reverse=True))
+    for key, level in book.bids():
+        assert Decimal(key).scaleb(book.price_exponent) == level.price.to_decimal()
+
+
+def test_market_state_follows_sources() -> None:
+    market = MarketState(max_silence_ns=1000)
+    coinbase, gemini = Source(1), Source(4)
+    market.apply(coinbase.message(meta(BTC_USD)))
+    assert market.apply(coinbase.message(snapshot(BTC_USD))) == {BTC_USD}
+    market.apply(gemini.message(snapshot(BTCUSD)))
+    assert market.metas[BTC_USD].base == "BTC"
+    assert market.verified(BTC_USD)
+    hole = coinbase.message(SequenceGap(0, 0, 5, 6, 1, GapCause.SOURCE_HOLE))
+    assert market.apply(hole) == {BTC_USD}
+    assert not market.verified(BTC_USD)
+    assert market.verified(BTCUSD)
+    market.apply(coinbase.message(snapshot(BTC_USD)))
+    lapped = Source(0).message(SequenceGap(0, 8, 0, 0, 0, GapCause.LAPPED))
+    assert market.apply(lapped) == {BTC_USD, BTCUSD}
+
+
+def test_a_restarted_source_maintains_nothing_of_its_predecessor() -> None:
+    market = MarketState()
+    first = Source(1)
+    market.apply(first.message(meta(BTC_USD)))
+    market.apply(first.message(snapshot(BTC_USD)))
+    assert market.apply(Source(1).message(SystemHealth(0, 1, "", "{}"))) == {BTC_USD}
+    assert not market.verified(BTC_USD)
+    again = Source(1)
+    market.apply(again.message(snapshot(BTC_USD)))
+    assert market.verified(BTC_USD)
+
+
+def test_a_silent_source_is_not_trusted() -> None:
+    market = MarketState(max_silence_ns=1000)
+    source = Source(1, now_ns=10_000)
+    market.apply(source.message(snapshot(BTC_USD)))
+    assert market.expire(11_000) == set()
+    assert market.expire(11_001) == {BTC_USD}
+    assert market.books[BTC_USD].reason is InvalidationReason.SILENT
+    assert market.expire(11_002) == set()
+
+
+def test_other_tlvs_do_not_concern_a_book() -> None:
+    trade = Trade(BTC_USD, Decimal64(1, 0), Decimal64(1, 0), 0, Side.BUY)
+    assert not OrderBook(BTC_USD).apply(trade)
