@@ -159,7 +159,8 @@ def _check(config: Config, origin: str) -> None:
         ):
             require(url.startswith(schemes), f"venues.{name}.{key} is {url!r}; expected {schemes}")
     require(1 <= config.relays.ring_mib <= 65_536, "relays.ring_mib: expected 1 to 65536")
-    require(1 <= config.console.port <= 65_535, "console.port: expected 1 to 65535")
+    port = config.console.port
+    require(1 <= port <= 65_535, f"console.port is {port}; expected 1 to 65535")
     for section, key, text in (
         ("strategy", "max_notional", config.strategy.max_notional),
         ("strategy", "min_net", config.strategy.min_net),

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from torq_services import config as configuration
+from torq_services.instance import Instance
+from torq_types import ConfigError, Venue
+
+EXAMPLE = (resources.files("torq_services") / "torq.example.toml").read_text()
+
+
+def test_the_example_is_sound_and_goes_live_on_paper_without_keys() -> None:
+    config = configuration.decode(EXAMPLE.encode())
+    assert not config.is_sample
+    assert config.execution.mode == "paper"
+    assert config.fees_pips() == {Venue.COINBASE: 6000, Venue.GEMINI: 4000}
+    assert all(venue.url.startswith("wss://") for venue in config.venues.values())
+    assert "key" not in EXAMPLE.replace("no keys needed", "")
+
+
+def test_the_example_names_every_default_as_it_is() -> None:
+    written = configuration.decode(EXAMPLE.encode())
+    bare = configuration.decode(EXAMPLE.partition("# --- Strategy")[0].encode())
+    assert written == bare
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[venues.coinbase]", "[venues.coinbaze]", "unknown venue 'coinbaze'; known are"),
+        ("taker_fee_pips = 6000", "taker_fee_pips = 0.6", "Expected `int`"),
+        ("taker_fee_pips = 6000", "taker_fee_pips = -1", "expected 0 to 99999"),
+        ('symbols = ["BTC-USD", "ETH-USD"]', "symbols = []", "symbols is empty"),
+        ('url = "wss://adv', 'url = "https://adv', "venues.coinbase.url"),
+        ('max_notional = "10000"', "max_notional = 10000.0", "Expected `str`"),
+        ('max_notional = "10000"', 'max_notional = "1e4"', "strategy.max_notional"),
+        ('max_notional = "10000"', 'max_notional = "-1"', "no negative amount"),
+        ("port = 8700", "port = 99999", "console.port"),
+        ("port = 8700", "prot = 8700", "prot"),
+        ('mode = "paper"', 'mode = "real"', "mode"),
+        ("[console]", "[console", "torq init"),
+    ],
+)
+def test_a_mistake_is_named_where_it_stands(old: str, new: str, problem: str) -> None:
+    assert old in EXAMPLE
+    with pytest.raises(ConfigError) as error:
+        configuration.decode(EXAMPLE.replace(old, new, 1).encode())
+    assert problem in str(error.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        configuration.load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError):
+        configuration.decode(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="no venues"):
+        configuration.decode(b"venues = {}")
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "fast", "1e3"])
+def test_speeds_that_make_no_sense(speed: str) -> None:
+    with pytest.raises(ConfigError, match="speed"):
+        configuration.sample(speed=speed)
+
+
+def test_an_instance_keeps_its_configuration_to_itself(runtime_dir: Path) -> None:
+    instance = Instance(runtime_dir / "one")
+    with pytest.raises(ConfigError, match="no Torq instance"):
+        instance.config()
+    config = configuration.sample(venue_port=1234)
+    instance.prepare(config)
+    assert instance.config() == config
+    assert oct(instance.config_path.stat().st_mode)[-3:] == "600"
+    names = [spec.name for spec in instance.services(config)]
+    assert names[:4] == ["relay-market-data", "relay-signal", "relay-execution", "sample-venues"]
+    assert names[-1] == "console"
+    instance.config_path.write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        instance.config()

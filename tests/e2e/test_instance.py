@@ -1,0 +1,167 @@
+"""A whole instance: up, looked at, broken, healed, down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from running import Running, all_logs, instance_up, until
+from websockets.asyncio.client import connect
+
+from torq_codec import iter_messages
+from torq_relays import Subscriber
+from torq_types import (
+    ArbitrageSignal,
+    Domain,
+    Economics,
+    ExecutionReport,
+    Fill,
+    L2Snapshot,
+    OrderRequest,
+    StateReference,
+)
+
+
+async def _fragments(running: Running, wanted: str) -> str:
+    """What the console's WebSocket sends until ``wanted`` is in it."""
+    seen = ""
+    async with asyncio.timeout(30):
+        async with connect(f"ws://127.0.0.1:{running.port}/stream") as stream:
+            while wanted not in seen:
+                seen += str(await stream.recv())
+    return seen
+
+
+def _is_healthy(running: Running) -> bool:
+    return bool(running.status()["healthy"])
+
+
+def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_dir: Path) -> None:
+    with instance_up(runtime_dir, "--speed", "4") as running:
+        status = running.status()
+        assert status["healthy"]
+        assert status["is_sample"]
+        assert len(status["services"]) == 9
+        fragments = asyncio.run(_fragments(running, 'class="number net'))
+        assert "coinbase:ETH-USD" in fragments
+        assert 'data-relay="market-data"' in fragments
+        until(lambda: any(relay["rate"] > 20 for relay in running.status()["relays"]), "traffic")
+        asyncio.run(_fragments(running, '<tr class="equal">'))
+        seen: dict[str, int] = {}
+        wanted = {
+            Domain.MARKET_DATA: L2Snapshot,
+            Domain.SIGNAL: ArbitrageSignal,
+            Domain.EXECUTION: ExecutionReport,
+        }
+        for domain, kind in wanted.items():
+            for message in Subscriber.connect(domain, start="earliest", runtime_dir=runtime_dir):
+                for tlv in message.tlvs:
+                    seen[type(tlv).__name__] = seen.get(type(tlv).__name__, 0) + 1
+                if isinstance(message.get(ArbitrageSignal), ArbitrageSignal):
+                    assert message[Economics].net > 0
+                    assert message[StateReference].domain == Domain.MARKET_DATA
+                report = message.get(ExecutionReport)
+                if report is not None and report.realised_gross:
+                    assert report.paper == 1
+                if seen.get(kind.__name__, 0) >= 3:
+                    break
+        assert seen[OrderRequest.__name__] >= 2
+        assert seen[Fill.__name__] >= 2
+        running.torq("demo", "arbitrage")
+        asyncio.run(_fragments(running, "synthetic"))
+        logs = running.torq("logs", "adapter-coinbase")
+        assert "in step" in logs.stdout
+    for folder in ("signal", "execution"):
+        logs_on_disk = list((runtime_dir / "data" / folder).glob("*.torqlog"))
+        assert logs_on_disk
+        for path in logs_on_disk:
+            assert sum(1 for message in iter_messages(path.read_bytes()) if message.tlvs) > 3
+
+
+def test_every_service_may_be_killed_and_the_system_heals(runtime_dir: Path) -> None:
+    with instance_up(runtime_dir, "--speed", "4") as running:
+        names = list(running.services())
+        for name in names:
+            before = running.services()[name]
+            os.kill(before["pid"], signal.SIGKILL)
+
+            def is_back(name: str = name, old: int = before["pid"]) -> bool:
+                service = running.services()[name]
+                return service["pid"] not in (0, old) and service["state"] == "running"
+
+            until(is_back, f"{name} to be restarted")
+            until(lambda: _is_healthy(running), f"health after {name}")
+        assert all(service["restarts"] >= 1 for service in running.services().values())
+        # The path is whole again: an opportunity found after everything was killed once.
+        mark = next(r for r in running.status()["relays"] if r["domain"] == "execution")["position"]
+
+        def has_executed() -> bool:
+            reader = Subscriber.connect(Domain.EXECUTION, start=mark, runtime_dir=runtime_dir)
+            with reader:
+                return any(
+                    ExecutionReport in message
+                    for message, _ in zip(reader, range(200), strict=False)
+                )
+
+        assert has_executed(), all_logs(runtime_dir)
+
+
+def test_up_twice_is_a_message_and_two_instances_live_side_by_side(runtime_dir: Path) -> None:
+    one, two = runtime_dir / "1", runtime_dir / "2"
+    one.mkdir(mode=0o700)
+    two.mkdir(mode=0o700)
+    with instance_up(one) as first:
+        again = first.torq("up", "--port", str(first.port))
+        assert again.returncode == 1
+        assert f"already up in {one}" in again.stderr
+        with instance_up(two) as second:
+            assert first.status()["healthy"]
+            assert second.status()["healthy"]
+            assert {p.pid for p in first.processes()}.isdisjoint(p.pid for p in second.processes())
+        assert first.status()["healthy"]
+        restarted = first.torq("restart", "console")
+        assert restarted.returncode == 0, restarted.stderr
+        wrong = first.torq("restart", "consol")
+        assert (wrong.returncode, "no service is called 'consol'" in wrong.stderr) == (1, True)
+        shown = first.torq("status")
+        assert "adapter-coinbase" in shown.stdout
+
+
+def test_a_killed_supervisor_leaves_no_process_and_up_starts_anew(runtime_dir: Path) -> None:
+    with instance_up(runtime_dir) as running:
+        supervisors = [
+            p for p in running.processes() if "supervisor.supervisord" in " ".join(p.cmdline())
+        ]
+        supervisors[0].kill()
+        until(lambda: not running.processes(), "the kernel to stop the services", 20)
+        again = running.torq("up", "--port", str(running.port))
+        assert again.returncode == 0, again.stderr
+        assert running.status()["healthy"]
+
+
+def test_foreground_stops_with_an_interrupt(runtime_dir: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = Running(runtime_dir, port)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torq_services.cli", "up", "--foreground", "--port", str(port),
+         "--runtime-dir", str(runtime_dir)],
+        cwd=runtime_dir, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: running.torq("status").returncode == 0, "health", 60)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert running.url in output
+        until(lambda: not running.processes(), "everything to stop", 20)
+        assert not list(runtime_dir.glob("*.sock*"))
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -1,0 +1,121 @@
+"""The console's pages and stream, on a real server with real relays behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from relays import running_relay
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from torq_services import config as configuration
+from torq_services.demo import send_demo_arbitrage
+from torq_services.instance import Instance
+from torq_services.serving import ServiceServer
+from torq_types import Domain
+from torq_web import create_app
+from torq_web.board import Board, exact_amount
+
+
+@asynccontextmanager
+async def console(runtime_dir: Path, board: Board | None = None) -> AsyncIterator[str]:
+    instance = Instance(runtime_dir)
+    app = create_app(configuration.sample(venue_port=1), instance, board)
+    server = ServiceServer(
+        uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
+        )
+    )  # fmt: skip
+    task = asyncio.create_task(server.serve_until_cancelled())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_relays_and_signals_arrive_as_fragments(runtime_dir: Path) -> None:
+    with (
+        running_relay(Domain.MARKET_DATA, runtime_dir),
+        running_relay(Domain.SIGNAL, runtime_dir),
+        running_relay(Domain.EXECUTION, runtime_dir),
+    ):
+        board = Board()
+        async with console(runtime_dir, board) as host, connect(f"ws://{host}/stream") as socket:
+            async with asyncio.timeout(10):
+                while (
+                    len([r for r in board.relays.values() if r]) < 3
+                    or not board.relays["signal"].subscribers
+                ):  # type: ignore[union-attr]
+                    await asyncio.sleep(0.02)
+                await asyncio.to_thread(send_demo_arbitrage, runtime_dir)
+                fragments = ""
+                while "DEMO-USD" not in fragments:
+                    fragments += str(await socket.recv())
+            assert '<hx-partial hx-target="#relays" hx-swap="innerHTML">' in fragments
+            assert "synthetic" in fragments
+            assert "1.37955 USD" in fragments
+            async with httpx.AsyncClient() as client:
+                page = (await client.get(f"http://{host}/")).text
+            assert "Sample data" in page
+            assert "DEMO-USD" in page
+            assert 'data-relay="signal"' in page
+
+
+async def test_without_relays_the_page_says_so(runtime_dir: Path) -> None:
+    async with console(runtime_dir) as host, httpx.AsyncClient() as client:
+        page = await client.get(f"http://{host}/")
+        assert page.text.count("does not answer") == 3
+        assert page.headers["content-security-policy"].startswith("default-src 'self'")
+        assert (await client.get(f"http://{host}/healthz")).text == "ok\n"
+        script = await client.get(f"http://{host}/static/vendor/htmx.min.js")
+        assert script.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_allowed"),
+    [
+        (None, True),
+        ("http://{host}", True),
+        ("https://evil.example", False),
+        ("http://127.0.0.1:1", False),
+        ("null", False),
+    ],
+)
+async def test_a_foreign_page_cannot_open_the_stream(
+    runtime_dir: Path, origin: str | None, is_allowed: bool
+) -> None:
+    async with console(runtime_dir) as host:
+        claimed = origin.format(host=host) if origin else None
+        opening = connect(f"ws://{host}/stream", origin=claimed)  # type: ignore[arg-type]
+        if is_allowed:
+            async with opening as socket:
+                assert "hx-partial" in str(await socket.recv())
+        else:
+            with pytest.raises(InvalidStatus) as refused:
+                await opening
+            assert refused.value.response.status_code == 403
+
+
+async def test_another_hosts_name_is_refused(runtime_dir: Path) -> None:
+    async with console(runtime_dir) as host, httpx.AsyncClient() as client:
+        for name, status in (("evil.example", 403), ("localhost", 200), ("127.0.0.1:80", 200)):
+            answer = await client.get(f"http://{host}/healthz", headers={"host": name})
+            assert answer.status_code == status
+
+
+def test_amounts_are_shown_exactly() -> None:
+    assert exact_amount(1_379_550, -6) == "1.37955"
+    assert exact_amount(-5, -3) == "-0.005"
+    assert exact_amount(100, 2) == "10000"
+    assert exact_amount(100, -2) == "1"
+    assert exact_amount(0, -18) == "0"
