@@ -43,6 +43,13 @@ async def console(runtime_dir: Path, board: Board | None = None) -> AsyncIterato
         await asyncio.gather(task, return_exceptions=True)
 
 
+def is_followed(board: Board) -> bool:
+    """Whether every relay answers, and the signal relay has the console for a reader."""
+    signal = board.relays.get("signal")
+    answering = [relay for relay in board.relays.values() if relay is not None]
+    return len(answering) == 3 and signal is not None and len(signal.subscribers) > 0
+
+
 async def test_relays_and_signals_arrive_as_fragments(runtime_dir: Path) -> None:
     with (
         running_relay(Domain.MARKET_DATA, runtime_dir),
@@ -52,10 +59,7 @@ async def test_relays_and_signals_arrive_as_fragments(runtime_dir: Path) -> None
         board = Board()
         async with console(runtime_dir, board) as host, connect(f"ws://{host}/stream") as socket:
             async with asyncio.timeout(10):
-                while (
-                    len([r for r in board.relays.values() if r]) < 3
-                    or not board.relays["signal"].subscribers
-                ):  # type: ignore[union-attr]
+                while not is_followed(board):
                     await asyncio.sleep(0.02)
                 await asyncio.to_thread(send_demo_arbitrage, runtime_dir)
                 fragments = ""

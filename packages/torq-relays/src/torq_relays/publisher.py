@@ -102,6 +102,10 @@ class Publisher:
             finally:
                 self._disconnect()
 
+    def __del__(self) -> None:
+        # Dropped without close(): nothing more is promised, but no socket leaks.
+        self._disconnect()
+
     def __enter__(self) -> Publisher:
         return self
 

@@ -102,6 +102,10 @@ class Subscriber:
         self._pending.clear()
         self._disconnect()
 
+    def __del__(self) -> None:
+        # A loop over Subscriber.connect(...) leaves nobody else to close it.
+        self._disconnect()
+
     def __enter__(self) -> Subscriber:
         return self
 
