@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,9 @@ def test_bad_messages_are_dropped_counted_and_explained_and_cost_nobody_else(
         other.send(trade(trade_id="other"))
         other.flush()
         assert ids(take(reader, 1)) == ["other"]
+        deadline = time.monotonic() + 10
+        while ErrorCode.INCOMPLETE not in relay.faults and time.monotonic() < deadline:
+            time.sleep(0.01)
         faults = relay.status().faults
         assert faults == {
             "bad_magic": 1,

@@ -82,7 +82,9 @@ def mock_relay(
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with Subscriber.connect(domain, runtime_dir=runtime_dir, name="mock-relay") as reader:
+        with Subscriber.connect(
+            domain, start="earliest", runtime_dir=runtime_dir, name="mock-relay"
+        ) as reader:
             for message in reader:
                 out.write(f"{message!r}\n")
                 out.writelines(f"    {tlv}\n" for tlv in message.tlvs)

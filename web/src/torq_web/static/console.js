@@ -1,3 +1,4 @@
+// Loaded before htmx, whose WebSocket may be open before a later script has run.
 // The one thing that markup cannot say: whether the WebSocket is open. And which relay's details
 // the reader has unfolded, which a new fragment would fold again.
 (() => {
