@@ -42,12 +42,19 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         extension = Extension(
             "torq_codec.kernel._native",
             [os.path.relpath(source, root)],
+            include_dirs=[os.path.relpath(source.parent, root)],
             extra_compile_args=["-O3"],
         )
         previous = Path.cwd()
         os.chdir(root)
         try:
-            modules = cythonize([extension], language_level=3, quiet=True)
+            modules = cythonize(
+                [extension],
+                language_level=3,
+                quiet=True,
+                force=True,
+                include_path=[os.path.relpath(source.parent, root)],
+            )
             distribution = Distribution({"name": "torq-codec-kernel", "ext_modules": modules})
             command = distribution.get_command_obj("build_ext")
             command.build_lib = str(root / "src")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import trade
 
-from torq_codec import Fault, Framer, MessageBuilder, Run, iter_messages, parse_message
+from torq_codec import Break, Fault, Framer, MessageBuilder, Run, iter_messages, parse_message
 from torq_types import (
     ChecksumError,
     Domain,
@@ -102,7 +102,7 @@ def test_iter_messages_reads_all_and_stops_at_damage() -> None:
         next(messages)
 
 
-def _sequences(frames: Iterator[Run | Fault]) -> list[int]:
+def _sequences(frames: Iterable[Run | Fault | Break]) -> list[int]:
     return [
         m.header.sequence
         for frame in frames
@@ -145,7 +145,7 @@ def test_a_damaged_message_costs_itself_and_no_other() -> None:
     damaged[60] ^= 1
     framer = Framer()
     frames = list(framer.feed(message(1) + bytes(damaged) + message(3)))
-    assert _sequences(iter(frames)) == [1, 3]
+    assert _sequences(frames) == [1, 3]
     assert framer.bytes_skipped == len(damaged)
     fault = next(frame for frame in frames if isinstance(frame, Fault))
     assert (fault.code, fault.sequence) == (ErrorCode.BAD_CHECKSUM, 2)

@@ -26,7 +26,7 @@ from torq_relays import (
     Subscriber,
     socket_path,
 )
-from torq_relays.control import control_message
+from torq_relays.control import control_message, hello_message
 from torq_types import (
     Decimal64,
     Domain,
@@ -151,12 +151,13 @@ def test_a_durable_log_outlives_its_relay_and_both_clients_go_on(
         publisher.flush()
         seen += take(subscriber, 2)
         assert [m.header.sequence for m in seen] == [1, 2, 3]
-        assert (relay.sources[3].holes, relay.sources[3].repeats) == (0, 0)
+        counts = relay.ledger.counts[3]
+        assert (counts.holes, counts.repeats) == (0, 0)
         publisher.close()
         subscriber.close()
         with Publisher.connect(domain, source=3, runtime_dir=runtime_dir) as again:
             assert again.send(tlv(4)) == 1
-        assert relay.sources[3].restarts == 1
+        assert relay.ledger.counts[3].restarts == 1
 
 
 def test_a_ring_that_was_replaced_is_told_as_a_gap(runtime_dir: Path) -> None:
@@ -209,8 +210,10 @@ class RawClient:
         self.socket.connect(str(socket_path(domain, runtime_dir)))
 
     def hello(self, source: int = 9, domain: Domain = MD, role: Role = Role.PUBLISHER) -> None:
-        hello = ServiceHello(0, 1, 1, 0, source, role, 0, (), (), "raw")
-        self.socket.sendall(control_message(domain, source, hello))
+        hello = hello_message(
+            domain, role, source=source, session=1, next_sequence=1, name="raw"
+        )
+        self.socket.sendall(hello)
 
     def until(self, cls: type[Any]) -> Any:
         seen = b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torq_codec import kernel
 from torq_codec.builder import MessageBuilder
-from torq_codec.framing import Fault, Framer, Run
+from torq_codec.framing import Break, Fault, Framer, Run
 from torq_codec.identifiers import (
     checksum_address,
     format_instrument,
@@ -19,10 +19,12 @@ from torq_codec.parser import (
     iter_messages,
     message_size,
     parse_message,
+    walk_messages,
 )
 
 __all__ = [
     "DEFAULT_MAX_PAYLOAD",
+    "Break",
     "Fault",
     "Framer",
     "Layout",
@@ -39,4 +41,5 @@ __all__ = [
     "parse_instrument",
     "parse_message",
     "unpack_instrument",
+    "walk_messages",
 ]

@@ -51,6 +51,8 @@ class Variable(msgspec.Struct, frozen=True):
     field: str
     entry: type[Entry] | None = None
     blocks: tuple[Block, ...] = ()
+    defaults: dict[str, Any] = {}
+    """Values for fields that an older entry lacks."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ def _variable(field: _Field) -> Variable:
     blocks = tuple(
         _block([item for item in entry_fields if item.since == v]) for v in range(1, last + 1)
     )
-    return Variable(field.name, entry, blocks)
+    return Variable(field.name, entry, blocks, _defaults(entry))
 
 
 def _block(fields: list[_Field]) -> Block:
@@ -154,7 +156,7 @@ def _fields(cls: type[msgspec.Struct]) -> Iterator[_Field]:
         yield _Field(name, hint, wire, since)
 
 
-def _defaults(cls: type[TLV]) -> dict[str, Any]:
+def _defaults(cls: type[msgspec.Struct]) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     for field in msgspec.structs.fields(cls):
         if field.default is not msgspec.NODEFAULT:

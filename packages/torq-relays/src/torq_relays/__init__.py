@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from torq_relays.async_publisher import AsyncPublisher
+from torq_relays.async_subscriber import AsyncSubscriber
 from torq_relays.backoff import Backoff
 from torq_relays.batch import Batch
-from torq_relays.domains import POLICIES, DomainPolicy, open_log
-from torq_relays.log import DiskLog, Log, RingLog
+from torq_relays.bookmark import Bookmark
+from torq_relays.disk_log import DiskLog
+from torq_relays.domains import POLICIES, DomainPolicy, LogOptions, open_log
+from torq_relays.log import Log, RingLog
 from torq_relays.paths import default_runtime_dir, prepare, socket_path
-from torq_relays.publisher import AsyncPublisher, Publisher
+from torq_relays.publisher import Publisher
 from torq_relays.relay import Relay, RelayLimits
 from torq_relays.sink import BatchingSink, CollectingSink, DirectSink, MessageSink
 from torq_relays.status import PublisherStatus, RelayStatus, SubscriberStatus
-from torq_relays.subscriber import AsyncSubscriber, Subscriber
+from torq_relays.subscriber import Subscriber
 
 __all__ = [
     "POLICIES",
@@ -20,11 +24,13 @@ __all__ = [
     "Backoff",
     "Batch",
     "BatchingSink",
+    "Bookmark",
     "CollectingSink",
     "DirectSink",
     "DiskLog",
     "DomainPolicy",
     "Log",
+    "LogOptions",
     "MessageSink",
     "Publisher",
     "PublisherStatus",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from torq_codec import Message, iter_messages, layout_of, message_size
+from torq_codec import Message, kernel, layout_of, walk_messages
 from torq_types import TLV, TransportError
 
 if TYPE_CHECKING:
@@ -22,36 +22,36 @@ _NUMPY = {
     "i32": "<i4",
     "i64": "<i8",
 }
+_ORIGIN_SIZE = 18
+"""Bytes of the header that a row begins with: source, sequence, timestamp."""
 
 
 class Batch:
     """One or more verified messages, one behind the other."""
 
-    __slots__ = ("_count", "messages", "position", "start")
+    __slots__ = ("_count", "in_log", "messages", "position", "start")
 
-    def __init__(self, messages: bytes, start: int, *, in_log: bool = True) -> None:
+    def __init__(
+        self, messages: bytes, start: int, *, in_log: bool = True, count: int = -1
+    ) -> None:
         self.messages = messages
         """The bytes, as their publishers sent them."""
         self.start = start
         """Position of the first message."""
         self.position = start + len(messages) if in_log else start
         """Position behind the last: where a reader who is done with this batch goes on."""
-        self._count = -1
+        self.in_log = in_log
+        """Whether it stands in the log; what is said about the log itself does not."""
+        self._count = count
 
     def __iter__(self) -> Iterator[Message]:
-        return iter_messages(self.messages)
+        return walk_messages(self.messages)
 
     def __len__(self) -> int:
         """How many messages."""
         if self._count < 0:
-            self._count = sum(1 for _ in self._starts())
+            self._count = kernel.count(self.messages)
         return self._count
-
-    def _starts(self) -> Iterator[int]:
-        at = 0
-        while at < len(self.messages):
-            yield at
-            at += message_size(self.messages, at)
 
     def to_numpy(self, cls: type[TLV]) -> numpy.ndarray[Any, Any]:
         """Every ``cls`` in the batch as a structured array, with the header's fields in front.
@@ -70,18 +70,12 @@ class Batch:
         block = layout_of(cls).segments[0].block
         names = [part.attribute.replace(".", "_") for part in block.parts]
         formats = [_NUMPY.get(part.wire, f"V{part.size}") for part in block.parts]
-        offsets = [part.offset for part in block.parts]
-        value = numpy.dtype(
-            {"names": names, "formats": formats, "offsets": offsets, "itemsize": block.size}
+        row = numpy.dtype(
+            {
+                "names": ["source", "sequence", "timestamp_ns", *names],
+                "formats": ["<u2", "<u8", "<u8", *formats],
+                "offsets": [0, 2, 10, *(_ORIGIN_SIZE + part.offset for part in block.parts)],
+                "itemsize": _ORIGIN_SIZE + block.size,
+            }
         )
-        origin = [("source", "<u2"), ("sequence", "<u8"), ("timestamp_ns", "<u8")]
-        row = numpy.dtype(origin + list(zip(names, formats, strict=True)))
-        rows = []
-        for start in self._starts():
-            end = start + message_size(self.messages, start)
-            message = Message(self.messages, start, end)
-            header = message.header
-            for at in message.offsets(cls.TYPE):
-                fixed = numpy.frombuffer(self.messages, value, 1, at)[0].tolist()
-                rows.append((header.source, header.sequence, header.timestamp_ns, *fixed))
-        return numpy.array(rows, row)
+        return numpy.frombuffer(kernel.gather(self.messages, cls.TYPE, block.size), row)

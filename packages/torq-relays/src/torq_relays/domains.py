@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from torq_relays.log import DiskLog, FsyncPolicy, Log, RingLog
+from torq_relays.disk_log import DiskLog, FsyncPolicy
+from torq_relays.log import Log, RingLog
 from torq_types import Domain
 
-__all__ = ["POLICIES", "DomainPolicy", "open_log"]
+__all__ = ["POLICIES", "DomainPolicy", "LogOptions", "open_log"]
 
 
 class DomainPolicy(msgspec.Struct, frozen=True):
@@ -23,14 +24,33 @@ class DomainPolicy(msgspec.Struct, frozen=True):
 
 POLICIES = {
     Domain.MARKET_DATA: DomainPolicy(on_disk=False, fsync="never", flush_is_durable=False),
-    Domain.SIGNAL: DomainPolicy(on_disk=True, fsync="never", flush_is_durable=False),
+    Domain.SIGNAL: DomainPolicy(on_disk=True, fsync="interval", flush_is_durable=False),
     Domain.EXECUTION: DomainPolicy(on_disk=True, fsync="always", flush_is_durable=True),
 }
 
 
-def open_log(domain: Domain, folder: Path, *, ring_bytes: int = 64 * 1024 * 1024) -> Log:
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user may set of a log; the defaults are the domain's own."""
+
+    ring_bytes: int = 64 * 1024 * 1024
+    fsync: FsyncPolicy | None = None
+    fsync_interval_ms: int = 100
+    keep_bytes: int = 0
+    """Segments beyond this are deleted, the oldest first; 0 keeps everything."""
+    keep_days: int = 0
+    """Segments older than this are deleted; 0 keeps everything."""
+
+
+def open_log(domain: Domain, folder: Path, options: LogOptions | None = None) -> Log:
     """The log that ``domain`` calls for; those on disk live under ``folder``."""
     policy = POLICIES[domain]
-    if policy.on_disk:
-        return DiskLog(folder / domain.slug, fsync=policy.fsync)
-    return RingLog(ring_bytes)
+    options = options or LogOptions()
+    if not policy.on_disk:
+        return RingLog(options.ring_bytes)
+    return DiskLog(
+        folder / domain.slug,
+        fsync=options.fsync or policy.fsync,
+        interval_ms=options.fsync_interval_ms,
+        keep_bytes=options.keep_bytes,
+        keep_seconds=options.keep_days * 86_400,
+    )

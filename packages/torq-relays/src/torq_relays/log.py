@@ -6,25 +6,34 @@ other exactly as their publishers sent them, and every message begins on an 8-by
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import secrets
 import struct
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Literal
+
+import msgspec
 
 from torq_codec import DEFAULT_MAX_PAYLOAD, kernel, message_size
+from torq_relays.shared import Gauge, seal
 from torq_types import HEADER_SIZE, LogError
 
-__all__ = ["DiskLog", "FsyncPolicy", "Log", "RingLog"]
-
-FsyncPolicy = Literal["always", "never"]
+__all__ = ["Log", "Region", "RingLog"]
 
 _LENGTH = struct.Struct("<I")
 _LENGTH_OFFSET = 8
-_SEGMENT_NAME = "{:020d}.torqlog"
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A stretch of a log that a reader can map."""
+
+    descriptor: int
+    base: int
+    """Position of its first byte; for a ring 0."""
+    end: int
+    """Position behind it, where the next region begins; 0 while it still grows."""
+    ring_bytes: int
+    """Size of the ring, 0 for a segment of a log on disk."""
 
 
 class Log(ABC):
@@ -36,24 +45,42 @@ class Log(ABC):
     """Position of the oldest message that can be read."""
     tail: int
     """Position where the next message will begin."""
+    durable: int
+    """Position up to which everything survives as this log promises."""
+    gauge: Gauge
+    """What readers in other processes see of it."""
     max_message: int = DEFAULT_MAX_PAYLOAD + HEADER_SIZE
     """Bytes of the longest message that can be appended."""
 
     @abstractmethod
-    def append(self, messages: bytes) -> None:
-        """Add whole, verified messages at the tail. Raises :class:`LogError`; adds all or none."""
+    def append(self, messages: bytes | memoryview) -> None:
+        """Add whole, verified messages at the tail. Raises :class:`LogError`; adds all or none.
+
+        Readers see them after :meth:`publish`.
+        """
 
     @abstractmethod
     def read(self, position: int, limit: int) -> bytes:
         """Up to ``limit`` bytes from ``position``, which must lie between head and tail."""
 
     @abstractmethod
+    def region(self, position: int) -> Region:
+        """Where a reader finds the message at ``position``."""
+
+    @abstractmethod
     def sync(self) -> None:
-        """Make everything appended as durable as this log promises."""
+        """Make everything appended as durable as this log promises, or begin to."""
 
     @abstractmethod
     def close(self) -> None:
         """Release files and memory."""
+
+    def publish(self) -> None:
+        """Let readers in other processes see everything that was appended."""
+        self.gauge.tail = self.tail
+
+    def retain(self, positions: list[int]) -> None:
+        """Drop what is too old to keep, sparing what readers at ``positions`` still need."""
 
     def read_messages(self, position: int, limit: int) -> bytes:
         """Whole messages from ``position``: about ``limit`` bytes, at least one message."""
@@ -72,7 +99,12 @@ class Log(ABC):
 
 
 class RingLog(Log):
-    """A ring in memory: the newest ``capacity`` bytes can be read, older ones are overwritten."""
+    """A ring in memory: the newest ``capacity`` bytes can be read, older ones are overwritten.
+
+    One writer, any number of readers that map it. Before a byte is overwritten the gauge's
+    ``claimed`` says so: a reader that copied bytes and then finds them unclaimed has them whole.
+    (The intent counter of Aeron's broadcast buffer works the same way.)
+    """
 
     def __init__(self, capacity: int = 64 * 1024 * 1024) -> None:
         if capacity < 4096 or capacity % 4096:
@@ -82,36 +114,61 @@ class RingLog(Log):
         self.log_id = secrets.randbits(63) | 1
         self.head = 0
         self.tail = 0
-        self._fd = os.memfd_create("torq-ring", os.MFD_CLOEXEC)
-        os.ftruncate(self._fd, capacity)
-        self._ring = mmap.mmap(self._fd, capacity)
+        self._descriptor = os.memfd_create("torq-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self._descriptor, capacity)
+        # Populated now, so that no page fault delays a message later.
+        self._ring = mmap.mmap(
+            self._descriptor, capacity, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE
+        )
+        seal(self._descriptor)
+        self.gauge = Gauge()
+        self.gauge.open(self.log_id, 0, 0)
 
-    def append(self, messages: bytes) -> None:
+    @property
+    def durable(self) -> int:  # type: ignore[override]
+        """The tail: a ring promises memory only."""
+        return self.tail
+
+    def append(self, messages: bytes | memoryview) -> None:
         """Add at the tail, overwriting the oldest messages as far as needed."""
-        at = 0
-        while len(messages) - at > self.capacity:
-            end = at
-            while (size := message_size(messages, end)) + end - at <= self.capacity:
-                end += size
-            if end == at:
-                raise LogError(f"a message of {size} bytes does not fit a ring of {self.capacity}")
-            self._write(messages[at:end])
-            at = end
-        self._write(messages[at:] if at else messages)
+        if len(messages) <= self.capacity:
+            self._write(messages)
+            return
+        pieces = list(self._pieces(messages))
+        for piece in pieces:
+            self._write(piece)
 
-    def _write(self, messages: bytes) -> None:
+    def _pieces(self, messages: bytes | memoryview) -> list[memoryview]:
+        """``messages`` cut at boundaries into pieces that each fit the ring."""
+        view = memoryview(messages)
+        pieces: list[memoryview] = []
+        start = at = 0
+        while at < len(view):
+            size = message_size(view, at)
+            if size > self.max_message:
+                raise LogError(f"a message of {size} bytes does not fit a ring of {self.capacity}")
+            if at + size - start > self.capacity:
+                pieces.append(view[start:at])
+                start = at
+            at += size
+        pieces.append(view[start:])
+        return pieces
+
+    def _write(self, messages: bytes | memoryview) -> None:
         size = len(messages)
-        while self.tail + size - self.head > self.capacity:
-            self.head += (
-                HEADER_SIZE
-                + _LENGTH.unpack_from(self._ring, (self.head + _LENGTH_OFFSET) % self.capacity)[0]
-            )
+        end = self.tail + size
+        if end - self.capacity > self.head:
+            self.head = kernel.advance(self._ring, self.head, end - self.capacity)
+            self.gauge.head = self.head
+        self.gauge.claim(end)
         start = self.tail % self.capacity
         first = min(size, self.capacity - start)
-        self._ring[start : start + first] = messages[:first]
-        if first < size:
+        if first == size:
+            self._ring[start : start + size] = messages
+        else:
+            self._ring[start:] = messages[:first]
             self._ring[: size - first] = messages[first:]
-        self.tail += size
+        self.tail = end
 
     def read(self, position: int, limit: int) -> bytes:
         """A copy of up to ``limit`` bytes from ``position``."""
@@ -121,102 +178,15 @@ class RingLog(Log):
         chunk = self._ring[start : start + first]
         return chunk if first == size else chunk + self._ring[: size - first]
 
+    def region(self, position: int) -> Region:
+        """The whole ring."""
+        return Region(self._descriptor, 0, 0, self.capacity)
+
     def sync(self) -> None:
         """Nothing: memory is what a ring promises."""
 
     def close(self) -> None:
         """Unmap the ring."""
         self._ring.close()
-        os.close(self._fd)
-
-
-class DiskLog(Log):
-    """Segment files in a folder, kept. A torn tail is cut off when the log is opened."""
-
-    def __init__(
-        self, folder: Path, *, segment_size: int = 64 * 1024 * 1024, fsync: FsyncPolicy = "never"
-    ) -> None:
-        self.folder = folder
-        self.head = 0
-        self.bytes_cut = 0
-        """Bytes of an unfinished message that the last run left and opening cut off."""
-        self._segment_size = segment_size
-        self._fsync = fsync
-        self._unsynced = False
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.log_id = self._identity()
-            self._bases = sorted(int(path.stem) for path in folder.glob("*.torqlog")) or [0]
-            self._files = {base: self._open(base) for base in self._bases}
-        except OSError as error:
-            raise LogError(f"cannot open the log in {folder}: {error}") from error
-        self.head = self._bases[0]
-        self.tail = self._recover()
-
-    def append(self, messages: bytes) -> None:
-        """Write at the tail. A write that fails half-way (a full disk) is undone."""
-        base = self._bases[-1]
-        if self.tail - base >= self._segment_size:
-            base = self.tail
-            self._files[base] = self._open(base)
-            self._bases.append(base)
-        descriptor = self._files[base]
-        view = memoryview(messages)
-        try:
-            while view:
-                at = self.tail - base + len(messages) - len(view)
-                view = view[os.pwrite(descriptor, view, at) :]
-        except OSError as error:
-            os.ftruncate(descriptor, self.tail - base)
-            reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-            raise LogError(f"cannot append to the log in {self.folder}: {reason}") from error
-        self.tail += len(messages)
-        self._unsynced = True
-
-    def read(self, position: int, limit: int) -> bytes:
-        """Up to ``limit`` bytes from ``position``, not beyond the end of its segment."""
-        base = max(base for base in self._bases if base <= position)
-        following = [other for other in self._bases if other > base]
-        end = following[0] if following else self.tail
-        return os.pread(self._files[base], min(limit, end - position), position - base)
-
-    def sync(self) -> None:
-        """fsync when the policy says ``always`` and something was appended."""
-        if self._unsynced and self._fsync == "always":
-            os.fsync(self._files[self._bases[-1]])
-        self._unsynced = False
-
-    def close(self) -> None:
-        """Flush to disk and close every segment."""
-        for descriptor in self._files.values():
-            os.fsync(descriptor)
-            os.close(descriptor)
-        self._files.clear()
-
-    def _identity(self) -> int:
-        path = self.folder / "log_id"
-        if not path.exists():
-            path.write_text(f"{secrets.randbits(63) | 1}\n")
-        return int(path.read_text())
-
-    def _open(self, base: int) -> int:
-        path = self.folder / _SEGMENT_NAME.format(base)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def _recover(self) -> int:
-        """Verify the last segment and cut what follows its last sound message."""
-        base = self._bases[-1]
-        descriptor = self._files[base]
-        size = os.fstat(descriptor).st_size
-        if not size:
-            return base
-        with (
-            mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as segment,
-            memoryview(segment) as view,
-        ):
-            stop, _, _ = kernel.scan(view, 0, size, 0, DEFAULT_MAX_PAYLOAD)
-        if stop < size:
-            self.bytes_cut = size - stop
-            os.ftruncate(descriptor, stop)
-            os.fsync(descriptor)
-        return base + stop
+        os.close(self._descriptor)
+        self.gauge.close()

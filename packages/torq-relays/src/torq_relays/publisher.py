@@ -1,34 +1,48 @@
-"""Publishers: one blocking, one for asyncio."""
+"""The blocking publisher."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import fcntl
+import itertools
 import select
 import socket
+import struct
+import termios
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
 from torq_relays.backoff import Backoff
 from torq_relays.paths import socket_path
-from torq_relays.sessions import PublisherSession
+from torq_relays.publishing_session import PublisherSession
 from torq_relays.transports import unix
 from torq_types import TLV, ConnectionLostError, Domain, TransportError
 
-__all__ = ["AsyncPublisher", "Publisher"]
+__all__ = ["Publisher"]
 
 _RECEIVE = 1 << 16
 _ANSWER_SECONDS = 5
-_ACKNOWLEDGE_EVERY = 64
+_MANY = 1024
+"""Messages that ``send_many`` writes at a time."""
+_COALESCED = 1 << 16
+"""Bytes that wait for a busy relay before they are written whatever it does."""
+_LOOK_NS = 5_000
+"""How often a sender looks whether the relay has caught up."""
+_FLUSH_SECONDS = 20e-6
+_NOTHING = struct.pack("i", 0)
 
 
 class Publisher:
     """Sends one source's messages to a domain's relay, in order, each exactly once.
 
-    A lost connection is taken up again by itself; what the relay had not acknowledged is sent
-    again. Not for use by several threads at once.
+    While the relay has read everything, a message is written at once. While it has not, messages
+    are collected, and written together when it has, or when they are many: nobody calls the
+    kernel for a message that would only wait there. A lost connection is taken up again by
+    itself; what the relay had not acknowledged is sent again. Threads may share a publisher.
     """
 
     def __init__(self, session: PublisherSession, path: Path, timeout: float) -> None:
@@ -36,6 +50,14 @@ class Publisher:
         self._path = path
         self._timeout = timeout
         self._socket: socket.socket | None = None
+        self._lock = threading.RLock()
+        self._waiting = bytearray()
+        self._next_look_ns = 0
+        self._since_receive = 0
+        self._awake = threading.Event()
+        self._flusher: threading.Thread | None = None
+        self.is_closed = False
+        """Whether nothing can be sent any more."""
 
     @classmethod
     def connect(
@@ -74,37 +96,66 @@ class Publisher:
         Blocks while too much is unacknowledged. Raises :class:`ProtocolError` for a TLV that
         cannot be sent, :class:`TransportError` when the relay stays away too long.
         """
-        self._write(self._session.encode(*tlvs))
-        return self._session.sequence
+        with self._lock:
+            connection = self._connected()
+            message = self._session.encode(*tlvs)
+            waiting = self._waiting
+            if not waiting:
+                if self._is_caught_up(connection):
+                    self._write(message)
+                    return self._session.sequence
+                self._wake_flusher()
+            waiting += message
+            if len(waiting) >= _COALESCED or self._is_caught_up(connection):
+                self._write_waiting()
+            return self._session.sequence
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence."""
-        messages: list[bytes] = []
-        for tlv in tlvs:
-            messages.append(self._session.encode(tlv))
-            if len(messages) >= 256:
-                self._write(b"".join(messages))
-                messages.clear()
-        if messages:
-            self._write(b"".join(messages))
-        return self._session.sequence
+        with self._lock:
+            self._connected()
+            self._write_waiting()
+            rest = iter(tlvs)
+            while some := list(itertools.islice(rest, _MANY)):
+                self._write(self._session.encode_each(some))
+            return self._session.sequence
+
+    def send_built(self, messages: bytes | memoryview) -> int:
+        """Send messages that were built elsewhere, as a replay or a bridge does.
+
+        They must be this source's next ones: raises :class:`ProtocolError` otherwise, and sends
+        nothing. Their bytes are kept, not copied, until the relay has them. Returns the last
+        sequence.
+        """
+        with self._lock:
+            self._connected()
+            self._write_waiting()
+            self._session.take_built(messages)
+            self._write(messages)
+            return self._session.sequence
 
     def flush(self) -> None:
         """Wait until the relay has everything, as durably as the domain promises."""
-        while not self._session.is_flushed:
-            self._receive(wait=True)
+        with self._lock:
+            self._write_waiting()
+            while not self._session.is_flushed:
+                self._receive(wait=True)
 
     def close(self) -> None:
         """Flush, and leave."""
-        if self._socket is not None:
-            try:
-                self.flush()
-            finally:
-                self._disconnect()
+        with self._lock:
+            if self._socket is not None:
+                try:
+                    self.flush()
+                finally:
+                    self._disconnect()
+        self._stop_flusher()
 
     def __del__(self) -> None:
         # Dropped without close(): nothing more is promised, but no socket leaks.
+        self.is_closed = True
         self._disconnect()
+        self._awake.set()
 
     def __enter__(self) -> Publisher:
         return self
@@ -118,14 +169,63 @@ class Publisher:
         if kind is None:
             self.close()
         else:
-            self._disconnect()
+            with self._lock:
+                self._disconnect()
+            self._stop_flusher()
 
-    def _write(self, messages: bytes) -> None:
+    def _is_caught_up(self, connection: socket.socket) -> bool:
+        """Whether the relay has read everything that was written; looks now and then."""
+        now = time.monotonic_ns()
+        if now < self._next_look_ns:
+            return False
+        self._next_look_ns = now + _LOOK_NS
+        try:
+            return fcntl.ioctl(connection, termios.TIOCOUTQ, _NOTHING) == _NOTHING
+        except OSError:
+            return True  # let the write find out what is wrong
+
+    def _wake_flusher(self) -> None:
+        if self._flusher is None:
+            self._flusher = threading.Thread(
+                target=_keep_flushing,
+                args=(weakref.ref(self), self._awake),
+                name="torq-publisher",
+                daemon=True,
+            )
+            self._flusher.start()
+        self._awake.set()
+
+    def _stop_flusher(self) -> None:
+        self.is_closed = True
+        self._awake.set()
+        if self._flusher is not None and self._flusher is not threading.current_thread():
+            self._flusher.join()
+            self._flusher = None
+
+    def flush_if_caught_up(self) -> bool:
+        """Write what was collected, once the relay has read the rest; whether anything waits on."""
+        with self._lock:
+            if self._socket is None:
+                self._waiting.clear()
+                return False
+            if self._waiting and self._is_caught_up(self._socket):
+                with contextlib.suppress(TransportError):  # the next call of the user's meets it
+                    self._write_waiting()
+            return bool(self._waiting)
+
+    def _write_waiting(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, bytearray()
+            self._write(waiting)
+
+    def _write(self, messages: bytes | bytearray | memoryview) -> None:
         try:
             self._connected().sendall(messages)
         except OSError:
             self._reconnect()
-        if self._session.sequence % _ACKNOWLEDGE_EVERY == 0:
+        self._since_receive += len(messages)
+        if self._since_receive >= _COALESCED:
+            self._since_receive = 0
             self._receive(wait=False)
         while self._session.is_full:
             self._receive(wait=True)
@@ -159,6 +259,7 @@ class Publisher:
 
     def _reconnect(self) -> None:
         self._disconnect()
+        self._waiting.clear()  # unacknowledged like everything since, and sent again
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(first=0.01, most=0.5)
         while True:
@@ -182,155 +283,22 @@ class Publisher:
                 if not chunk:
                     raise ConnectionLostError(f"the relay at {self._path} hung up")
                 connection.sendall(self._session.receive(chunk))
+            connection.settimeout(self._timeout)
         except OSError as error:
             raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
 
 
-class AsyncPublisher:
-    """The asyncio twin: ``send`` never waits; a task of its own keeps the connection.
-
-    While the relay is away, messages are kept (up to a limit) and sent when it is back.
-    """
-
-    def __init__(self, session: PublisherSession, path: Path) -> None:
-        self._session = session
-        self._path = path
-        self._writer: asyncio.StreamWriter | None = None
-        self._progress = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._last_error: TransportError | None = None
-        self.connections = 0
-
-    @classmethod
-    async def connect(
-        cls,
-        domain: Domain,
-        *,
-        source: int,
-        runtime_dir: Path | str | None = None,
-        name: str = "publisher",
-        timeout: float = 10.0,
-        clock: Callable[[], int] = time.time_ns,
-    ) -> AsyncPublisher:
-        """Connect as ``source``; see :meth:`Publisher.connect`."""
-        publisher = cls(
-            PublisherSession(domain, source, name, clock), socket_path(domain, runtime_dir)
-        )
-        publisher._task = asyncio.create_task(publisher._run(), name=f"publisher-{name}")
-        try:
-            await publisher._until(lambda: publisher._session.greeted, timeout)
-        except TransportError:
-            await publisher._cancel()
-            raise publisher._last_error or ConnectionLostError(
-                f"no relay answered on {publisher._path} within {timeout} s; is Torq up?"
-            ) from None
-        return publisher
-
-    @property
-    def sequence(self) -> int:
-        """The last sequence given out."""
-        return self._session.sequence
-
-    @property
-    def session(self) -> PublisherSession:
-        """What is known of the relay's answers: errors, acknowledgements."""
-        return self._session
-
-    def send(self, *tlvs: TLV) -> int:
-        """Send one message with ``tlvs``, now or when the relay is back; returns its sequence.
-
-        Raises :class:`ProtocolError` for a TLV that cannot be sent, and :class:`TransportError`
-        when so much is unacknowledged that keeping more would not be safe.
-        """
-        return self.send_messages((tlvs,))
-
-    def send_many(self, tlvs: Iterable[TLV]) -> int:
-        """Send each TLV as a message of its own; returns the last sequence."""
-        return self.send_messages((tlv,) for tlv in tlvs)
-
-    def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
-        """Send messages of one or more TLVs with one write; returns the last sequence."""
-        if self._session.is_full:
-            raise TransportError(f"the relay at {self._path} is too far behind; nothing was sent")
-        encoded = b"".join([self._session.encode(*tlvs) for tlvs in messages])
-        if self._writer is not None:
-            self._writer.write(encoded)
-        return self._session.sequence
-
-    async def drain(self) -> None:
-        """Wait while the socket's buffer is full."""
-        if self._writer is not None:
-            with contextlib.suppress(ConnectionError):
-                await self._writer.drain()
-
-    async def flush(self, timeout: float = 10.0) -> None:
-        """Wait until the relay has everything, as durably as the domain promises."""
-        await self._until(lambda: self._session.is_flushed, timeout)
-
-    async def close(self) -> None:
-        """Flush, and leave."""
-        try:
-            await self.flush()
-        finally:
-            await self._cancel()
-
-    async def __aenter__(self) -> AsyncPublisher:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            await self._cancel()
-
-    async def _until(self, condition: Callable[[], bool], timeout: float) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    self._progress.clear()
-                    await self._progress.wait()
-        except TimeoutError:
-            raise TransportError(
-                f"the relay at {self._path} has not answered for {timeout} s"
-            ) from None
-
-    async def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _run(self) -> None:
-        backoff = Backoff(first=0.01, most=1.0)
+def _keep_flushing(reference: weakref.ref[Publisher], awake: threading.Event) -> None:
+    """Write what a publisher collected, soon after the relay has caught up."""
+    while True:
+        awake.wait()
+        awake.clear()
         while True:
-            try:
-                await self._serve(backoff)
-            except TransportError as error:
-                self._last_error = error
-            except OSError as error:
-                self._last_error = ConnectionLostError(
-                    f"no relay answers on {self._path} ({error.strerror or error}); is Torq up?"
-                )
-            await asyncio.sleep(backoff.next_delay())
-
-    async def _serve(self, backoff: Backoff) -> None:
-        reader, writer = await asyncio.open_unix_connection(str(self._path))
-        try:
-            writer.write(self._session.hello())
-            while chunk := await reader.read(_RECEIVE):
-                again = self._session.receive(chunk)
-                if self._session.greeted and self._writer is None:
-                    writer.write(again)
-                    self._writer = writer
-                    self.connections += 1
-                    backoff.reset()
-                self._progress.set()
-        finally:
-            self._writer = None
-            writer.close()
+            publisher = reference()
+            if publisher is None or publisher.is_closed:
+                return
+            waits_on = publisher.flush_if_caught_up()
+            del publisher
+            if not waits_on:
+                break
+            time.sleep(_FLUSH_SECONDS)

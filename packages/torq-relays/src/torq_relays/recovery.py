@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import struct
-
-from torq_codec import message_size
-from torq_relays.connections import SourceState
+from torq_codec import DEFAULT_MAX_PAYLOAD, kernel, message_size
+from torq_relays.ledger import Ledger
 from torq_relays.log import Log
+from torq_types import ErrorCode, Header, LogError
 
-__all__ = ["recover_sources"]
+__all__ = ["recover_ledger"]
 
-_ORIGIN = struct.Struct("<HQQ")
-_ORIGIN_OFFSET = 14
 _CHUNK = 1 << 20
 
 
-def recover_sources(log: Log) -> dict[int, SourceState]:
+def recover_ledger(log: Log) -> Ledger:
     """The last sequence and timestamp of every source in ``log``.
 
     A publisher that outlived the relay is recognised by them: its session began before the last
-    message that the log has of it.
+    message that the log has of it. Raises :class:`LogError` at a message that is not sound.
     """
-    sources: dict[int, SourceState] = {}
+    ledger = Ledger()
     position = log.head
     while position < log.tail:
         messages = log.read_messages(position, _CHUNK)
         at = 0
         while at < len(messages):
-            source, sequence, timestamp_ns = _ORIGIN.unpack_from(messages, at + _ORIGIN_OFFSET)
-            state = sources.setdefault(source, SourceState())
-            state.last_sequence = sequence
-            state.last_timestamp_ns = timestamp_ns
-            at += message_size(messages, at)
+            at, _, code = ledger.tracker.scan(messages, at, len(messages), 0, DEFAULT_MAX_PAYLOAD)
+            if code == ErrorCode.SEQUENCE:
+                header = _header(messages, at)
+                ledger.tracker.set(header.source, header.sequence - 1, header.timestamp_ns)
+            elif code:
+                raise LogError(f"no sound message at position {position + at} (code {code})")
         position += len(messages)
-    return sources
+    return ledger
+
+
+def _header(messages: bytes, at: int) -> Header:
+    return kernel.Message(messages, at, at + message_size(messages, at)).header

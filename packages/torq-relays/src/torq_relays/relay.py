@@ -1,9 +1,9 @@
-"""The relay's engine: one thread, one selector, one log."""
+"""The relay's engine: one thread, one epoll, one log."""
 
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import socket
 import time
 from collections import Counter
@@ -13,34 +13,21 @@ from pathlib import Path
 import msgspec
 
 from torq_codec import DEFAULT_MAX_PAYLOAD
-from torq_relays.connections import (
-    Connection,
-    MonitorConnection,
-    PublisherConnection,
-    Registration,
-    SourceState,
-    SubscriberConnection,
-)
+from torq_relays.connections import Connection, MonitorConnection, Registration
 from torq_relays.control import RELAY_SOURCE, control_message
-from torq_relays.filters import Filter
+from torq_relays.disk_log import DiskLog
 from torq_relays.log import Log
-from torq_relays.recovery import recover_sources
-from torq_relays.status import PublisherStatus, RelayStatus
+from torq_relays.publishing import PublisherConnection, SourceState
+from torq_relays.reading import Reader, reader_for
+from torq_relays.recovery import recover_ledger
+from torq_relays.status import RelayStatus
 from torq_relays.transports import unix
-from torq_types import (
-    Domain,
-    Error,
-    ErrorCode,
-    Heartbeat,
-    Role,
-    SequenceGap,
-    ServiceHello,
-    SystemHealth,
-)
+from torq_types import Domain, Error, ErrorCode, Heartbeat, Role, ServiceHello, SystemHealth
 
 __all__ = ["Relay", "RelayLimits"]
 
 _SECOND_NS = 1_000_000_000
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
 class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +36,18 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 256
     max_payload: int = DEFAULT_MAX_PAYLOAD
     registration_seconds: int = 5
+    """To say hello."""
+    stall_seconds: int = 30
+    """To finish a message that was begun."""
+    garbage_bytes: int = 64 * 1024 * 1024
+    """That one connection may send, or make the relay check in vain."""
+    buffered_bytes: int = 256 * 1024 * 1024
+    """Unfinished messages of all connections together."""
     heartbeat_ms: int = 1000
 
 
 class Relay:
-    """Appends what publishers send and streams it to subscribers, for one domain."""
+    """Appends what publishers send, and lets subscribers read it, for one domain."""
 
     def __init__(
         self,
@@ -62,8 +56,10 @@ class Relay:
         path: Path,
         *,
         limits: RelayLimits | None = None,
+        busy_poll: bool = False,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        """``busy_poll`` never sleeps: the least delay, for a processor of its own."""
         self.domain = domain
         self.log = log
         self.path = path
@@ -74,18 +70,35 @@ class Relay:
         self.bytes_skipped = 0
         self.log_errors = 0
         self.messages = 0
-        self.sources: dict[int, SourceState] = recover_sources(log)
+        self.ledger = recover_ledger(log)
+        self.sources = {
+            source: SourceState(source) for source in self.ledger.tracker.sources()
+        }
+        self.dirty: set[Connection] = set()
+        """Connections that have something to write, or to be dropped for, in this turn."""
+        self.unfinished: set[Connection] = set()
+        """Connections that go on in the next turn, whatever else happens."""
+        self.wake = control_message(domain, RELAY_SOURCE, Heartbeat(0, self.limits.heartbeat_ms))
+        """The message that wakes a mapped reader."""
+        self._busy_poll = busy_poll
+        self._is_accepting = True
         self._rate = 0
         self._messages_at_tick = 0
+        self._published = log.tail
+        self._durable = log.durable
         self._next_tick = clock()
         self._stopping = False
-        self._selector = selectors.DefaultSelector()
+        self._connections: dict[int, Connection] = {}
+        self._readers: list[Reader] = []
         self._listener = unix.listen(path)
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
-        self._connections: set[Connection] = set()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
-        self._selector.register(self._wake_receiver, selectors.EVENT_READ, None)
+        self._wake_sender.setblocking(False)
+        self._epoll = select.epoll()
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self._epoll.register(self._wake_receiver, select.EPOLLIN)
+        if isinstance(log, DiskLog):
+            log.on_durable = self._nudge
 
     def run(self) -> None:
         """Serve until :meth:`stop`; then close every connection, the socket and the log."""
@@ -98,34 +111,80 @@ class Relay:
     def stop(self) -> None:
         """End :meth:`run`. May be called from another thread or a signal handler."""
         self._stopping = True
-        self._wake_sender.send(b"x")
+        self._nudge()
+
+    def _nudge(self) -> None:
+        """End the wait of this turn, from any thread."""
+        try:
+            self._wake_sender.send(b"x")
+        except BlockingIOError:
+            return  # nudged often enough already
 
     def _turn(self) -> None:
-        """One round: read from publishers, make durable, acknowledge, feed subscribers."""
-        timeout = max(0, self._next_tick - self.clock()) / _SECOND_NS
-        for key, mask in self._selector.select(timeout):
-            if key.fileobj is self._listener:
-                self._accept()
-            elif key.fileobj is not self._wake_receiver:
-                self._serve(key.data, mask)
-        self.log.sync()
-        for connection in list(self._connections):
-            connection.pump()
-            if connection.closed:
-                self._drop(connection)
+        """One round: read from publishers, make durable, let readers see, acknowledge."""
+        if self._busy_poll or self.unfinished:
+            timeout = 0.0
+        else:
+            timeout = max(0, self._next_tick - self.clock()) / _SECOND_NS
+        if self.unfinished:
+            self.dirty |= self.unfinished
+            self.unfinished.clear()
+        for descriptor, mask in self._epoll.poll(timeout):
+            connection = self._connections.get(descriptor)
+            if connection is None:
+                self._serve_own(descriptor)
+                continue
+            if mask & _READABLE:
+                connection.read()
+                if isinstance(connection, Registration) and connection.hello is not None:
+                    self._register(connection, connection.hello)
+            if mask & select.EPOLLOUT:
+                self.dirty.add(connection)
+        log = self.log
+        if log.durable != log.tail:
+            log.sync()
+        if log.tail != self._published:
+            log.publish()
+            self._published = log.tail
+            for reader in self._readers:
+                reader.log_grew()
+        if log.durable != self._durable:
+            self._durable = log.durable
+            self.dirty.update(
+                c for c in self._connections.values() if isinstance(c, PublisherConnection)
+            )
+        self._settle()
         if self.clock() >= self._next_tick:
             self._tick()
 
-    def _serve(self, connection: Connection, mask: int) -> None:
-        if mask & selectors.EVENT_READ:
-            connection.read()
-        if isinstance(connection, Registration) and connection.hello is not None:
-            self._register(connection, connection.hello)
+    def _settle(self) -> None:
+        """Let every connection that has something to write do so, and drop the closed ones."""
+        while self.dirty:
+            batch, self.dirty = self.dirty, set()
+            for connection in batch:
+                connection.pump()
+                # What it queued meanwhile it has written, or its socket says when it can.
+                self.dirty.discard(connection)
+                if connection.closed:
+                    self._drop(connection)
+
+    def _serve_own(self, descriptor: int) -> None:
+        if descriptor == self._listener.fileno():
+            self._accept()
+        elif descriptor == self._wake_receiver.fileno():
+            self._wake_receiver.recv(4096)
 
     def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in unix.OUT_OF_DESCRIPTORS:
+                raise
+            self.faults[ErrorCode.TOO_MANY_CONNECTIONS] += 1
+            self._is_accepting = False  # until the next tick: whoever waits keeps its place
+            self._epoll.modify(self._listener, 0)
             return
         client.setblocking(False)
         if unix.peer_uid(client) != os.geteuid():
@@ -134,21 +193,31 @@ class Relay:
             detail = f"this relay serves {self.limits.connections} connections"
             self._refuse(client, ErrorCode.TOO_MANY_CONNECTIONS, detail)
         else:
-            self._add(Registration(self, client))
-
-    def _add(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+            self._connections[client.fileno()] = Registration(self, client)
+            self._epoll.register(client, select.EPOLLIN)
 
     def _drop(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._selector.unregister(connection.socket)
+        self.unfinished.discard(connection)
+        if self._connections.pop(connection.socket.fileno(), None) is None:
+            return
+        if isinstance(connection, Reader):
+            self._readers.remove(connection)
+        self._epoll.unregister(connection.socket)
         connection.socket.close()
+        connection.dropped()
 
     def want_write(self, connection: Connection, wanted: bool) -> None:
         """Called by a connection whose socket is full, or is not any more."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-        self._selector.modify(connection.socket, events, connection)
+        events = select.EPOLLIN | (select.EPOLLOUT if wanted else 0)
+        self._epoll.modify(connection.socket, events)
+
+    def check_buffers(self, connection: PublisherConnection) -> None:
+        """Close a publisher whose unfinished message is one too many for the relay's memory."""
+        publishers = [c for c in self._connections.values() if isinstance(c, PublisherConnection)]
+        total = sum(publisher.pending for publisher in publishers)
+        if total > self.limits.buffered_bytes:
+            detail = f"unfinished messages fill {total} bytes of {self.limits.buffered_bytes}"
+            connection.fail(ErrorCode.TOO_MUCH_BUFFERED, detail)
 
     def _refuse(self, client: socket.socket, code: ErrorCode, detail: str) -> None:
         self.faults[code] += 1
@@ -160,67 +229,38 @@ class Relay:
 
     def _register(self, registration: Registration, hello: ServiceHello) -> None:
         """Replace the registration by what the client asked to be."""
-        connection: Connection
+        connection: Connection | None
         if hello.role is Role.PUBLISHER:
-            state = self._source_state(registration, hello)
-            if state is None:
-                return
-            connection = PublisherConnection(registration, hello, state)
+            connection = self._publisher(registration, hello)
         elif hello.role is Role.SUBSCRIBER:
-            subscriber = self._subscriber(registration, hello)
-            if subscriber is None:
-                return
-            connection = subscriber
+            connection = reader_for(registration, hello)
         elif hello.role is Role.MONITOR:
             connection = MonitorConnection(registration, hello)
-            connection.queue(self.health_message())
         else:
             detail = "a client is a publisher, a subscriber or a monitor"
             registration.fail(ErrorCode.NOT_A_HELLO, detail)
             return
-        self._connections.discard(registration)
-        self._connections.add(connection)
-        self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+        if connection is None:
+            return
+        self.dirty.discard(registration)
+        self._connections[connection.socket.fileno()] = connection
+        if isinstance(connection, Reader):
+            self._readers.append(connection)
         connection.after_registration()
 
-    def _source_state(self, registration: Registration, hello: ServiceHello) -> SourceState | None:
+    def _publisher(
+        self, registration: Registration, hello: ServiceHello
+    ) -> PublisherConnection | None:
         if hello.source == RELAY_SOURCE:
             registration.fail(ErrorCode.WRONG_SOURCE, "source 0 is the relay's; use 1 to 65535")
             return None
-        state = self.sources.setdefault(hello.source, SourceState())
+        state = self.sources.setdefault(hello.source, SourceState(hello.source))
         if state.connected:
             detail = f"source {hello.source} is in use by {state.name!r}; choose another"
             registration.fail(ErrorCode.SOURCE_TAKEN, detail)
             return None
-        state.greet(hello)
-        return state
-
-    def _subscriber(
-        self, registration: Registration, hello: ServiceHello
-    ) -> SubscriberConnection | None:
-        log = self.log
-        wanted = Filter(
-            (entry.tlv_type for entry in hello.types),
-            (entry.instrument for entry in hello.instruments),
-        )
-        gap: SequenceGap | None = None
-        position = {0: log.tail, 1: log.head}.get(hello.start_mode, hello.start_position)
-        if hello.start_mode == 2:
-            if hello.log_id not in (0, log.log_id):
-                gap = SubscriberConnection.replaced(position, log.head)
-                position = log.head
-            elif position > log.tail or position % 8:
-                detail = f"position {position} is not in this log, which ends at {log.tail}"
-                registration.fail(ErrorCode.BAD_START, detail)
-                return None
-            elif log.head <= position < log.tail and not self._is_boundary(position):
-                detail = f"no message begins at position {position}"
-                registration.fail(ErrorCode.BAD_START, detail)
-                return None
-        return SubscriberConnection(registration, hello, position, wanted, gap)
-
-    def _is_boundary(self, position: int) -> bool:
-        return self.log.read(position, 4) == b"TORQ"
+        state.greet(hello, self.ledger)
+        return PublisherConnection(registration, hello, state)
 
     def health_message(self) -> bytes:
         """This relay's SystemHealth, as its monitors get it."""
@@ -232,36 +272,25 @@ class Relay:
     def status(self) -> RelayStatus:
         """The relay as of the last full second."""
         log = self.log
-        subscribers = [c for c in self._connections if isinstance(c, SubscriberConnection)]
         return RelayStatus(
             domain=self.domain.slug,
             position=log.tail,
             head=log.head,
+            durable=log.durable,
             messages=self.messages,
             rate=self._rate,
             connections=len(self._connections),
             publishers=[
-                PublisherStatus(
-                    name=state.name,
-                    source=source,
-                    connected=state.connected,
-                    sequence=state.last_sequence,
-                    messages=state.messages,
-                    rate=state.rate,
-                    holes=state.holes,
-                    repeats=state.repeats,
-                    restarts=state.restarts,
-                )
-                for source, state in sorted(self.sources.items())
+                state.status(self.ledger) for _, state in sorted(self.sources.items())
             ],
-            subscribers=sorted((c.status() for c in subscribers), key=lambda s: s.name),
+            subscribers=sorted((r.status() for r in self._readers), key=lambda s: s.name),
             faults={code.name.lower(): count for code, count in sorted(self.faults.items())},
             bytes_skipped=self.bytes_skipped,
             log_errors=self.log_errors,
         )
 
     def _tick(self) -> None:
-        """Once per heartbeat: rates, heartbeats, health, clients that never said hello."""
+        """Once per heartbeat: rates, heartbeats, limits of time, what the log need not keep."""
         now = self.clock()
         interval_ms = self.limits.heartbeat_ms
         self._next_tick = now + interval_ms * 1_000_000
@@ -269,28 +298,22 @@ class Relay:
         self._messages_at_tick = self.messages
         for state in self.sources.values():
             state.tick(interval_ms)
-        health = None
-        for connection in list(self._connections):
-            if isinstance(connection, MonitorConnection):
-                health = health or self.health_message()
-                connection.queue_if_idle(health)
-            elif isinstance(connection, Registration):
-                connection.check_age(now)
-            else:
-                beat = Heartbeat(connection.position, interval_ms)
-                connection.queue_if_idle(control_message(self.domain, RELAY_SOURCE, beat))
-            connection.pump()
-            if connection.closed:
-                self._drop(connection)
+        self.log.retain([reader.position for reader in self._readers])
+        beat = Heartbeat(self.log.tail, interval_ms)
+        heartbeat = control_message(self.domain, RELAY_SOURCE, beat)
+        for connection in list(self._connections.values()):
+            connection.beat(heartbeat, now)
+        self._settle()
+        if not self._is_accepting:
+            self._is_accepting = True
+            self._epoll.modify(self._listener, select.EPOLLIN)
 
     def _close(self) -> None:
-        for connection in list(self._connections):
+        for connection in list(self._connections.values()):
             self._drop(connection)
-        self._selector.unregister(self._listener)
+        self._epoll.close()
         self._listener.close()
         self.path.unlink(missing_ok=True)
-        self._selector.unregister(self._wake_receiver)
+        self.log.close()
         self._wake_receiver.close()
         self._wake_sender.close()
-        self._selector.close()
-        self.log.close()

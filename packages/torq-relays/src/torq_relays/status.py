@@ -19,6 +19,8 @@ class PublisherStatus(msgspec.Struct, frozen=True):
     rate: int
     """Messages in the last full second."""
     holes: int
+    missing: int
+    """Messages in those holes."""
     repeats: int
     restarts: int
 
@@ -27,11 +29,17 @@ class SubscriberStatus(msgspec.Struct, frozen=True):
     """One connected reader."""
 
     name: str
+    mapped: bool
+    """It reads the log itself; what it counts is its own word."""
     position: int
     lag: int
     """Bytes between its position and the tail."""
     gaps: int
-    """Times it was lapped."""
+    """Times it lost messages for good."""
+    holes: int
+    repeats: int
+    restarts: int
+    """Out-of-order messages that it saw, over all sources."""
 
 
 class RelayStatus(msgspec.Struct, frozen=True):
@@ -40,6 +48,8 @@ class RelayStatus(msgspec.Struct, frozen=True):
     domain: str
     position: int
     head: int
+    durable: int
+    """Position up to which everything is as durable as the domain promises."""
     messages: int
     rate: int
     connections: int

@@ -1,19 +1,23 @@
-"""Subscribers: one blocking, one for asyncio."""
+"""The blocking subscriber."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 from torq_codec import Message
 from torq_relays.backoff import Backoff
 from torq_relays.batch import Batch
+from torq_relays.bookmark import Bookmark
+from torq_relays.following import Follower
+from torq_relays.inbox import Inbox
 from torq_relays.paths import socket_path
-from torq_relays.sessions import Start, SubscriberSession
+from torq_relays.subscribing_session import Start, SubscriberSession
 from torq_relays.transports import unix
 from torq_types import (
     TLV,
@@ -21,32 +25,40 @@ from torq_types import (
     Domain,
     InstrumentId,
     RefusedError,
-    Role,
     TransportError,
 )
 
-__all__ = ["AsyncSubscriber", "Subscriber"]
+__all__ = ["Subscriber"]
 
 _RECEIVE = 1 << 18
 _ANSWER_SECONDS = 5
 _SILENCE_SECONDS = 10
 """A relay beats once a second: one that is silent for so long is gone."""
+_SPINS = 20_000
+"""Rounds of polling between two looks at the socket, well under a millisecond."""
 
 
 class Subscriber:
     """Reads a domain's messages from a position on; iterate over it, or over its batches.
 
-    A lost connection is taken up again at the position reached. Where messages are gone for
-    good, a message with a :class:`torq_types.SequenceGap` stands in their place, whatever the
-    filter.
+    It reads the relay's log in place, so a slow subscriber costs nobody anything. A lost
+    connection is taken up again at the position reached (``reconnects`` counts). Where messages
+    are gone for good, a message with a :class:`torq_types.SequenceGap` stands in their place,
+    whatever the filter.
     """
 
-    def __init__(self, session: SubscriberSession, path: Path, timeout: float) -> None:
+    def __init__(
+        self, session: SubscriberSession, path: Path, timeout: float, *, busy_poll: bool
+    ) -> None:
         self._session = session
         self._path = path
         self._timeout = timeout
+        self._busy_poll = busy_poll
         self._socket: socket.socket | None = None
-        self._pending: list[Batch] = []
+        self._follower: Follower | None = None
+        self._inbox = Inbox(session.position)
+        self.reconnects = 0
+        """How often a lost connection was taken up again."""
 
     @classmethod
     def connect(
@@ -59,24 +71,39 @@ class Subscriber:
         runtime_dir: Path | str | None = None,
         name: str = "subscriber",
         timeout: float = 10.0,
+        mapped: bool = True,
+        busy_poll: bool = False,
     ) -> Subscriber:
-        """Connect, and be at ``start``: "live", "earliest" or a position.
+        """Connect, and be at ``start``: "live", "earliest", a position or a bookmark.
 
         ``types`` and ``instruments`` leave out messages without any of them; empty is all. Waits
-        up to ``timeout`` seconds for the relay, now and after every lost connection. Raises
-        :class:`TransportError`, or its subclass :class:`RefusedError` with the relay's reason.
+        up to ``timeout`` seconds for the relay, now and after every lost connection.
+        ``mapped=False`` has the relay stream the messages over the socket. ``busy_poll`` never
+        sleeps: the least delay, for a processor of its own. Raises :class:`TransportError`, or
+        its subclass :class:`RefusedError` with the relay's reason.
         """
         session = SubscriberSession(
-            domain, types=types, instruments=instruments, start=start, name=name
+            domain, types=types, instruments=instruments, start=start, name=name, mapped=mapped
         )
-        subscriber = cls(session, socket_path(domain, runtime_dir), timeout)
+        path = socket_path(domain, runtime_dir)
+        subscriber = cls(session, path, timeout, busy_poll=busy_poll)
         subscriber._reconnect()
         return subscriber
 
     @property
     def position(self) -> int:
-        """Behind the last batch taken: pass it as ``start`` to go on there."""
-        return self._session.position
+        """Behind the last message, or batch, that was handed out."""
+        return self._inbox.position
+
+    @property
+    def bookmark(self) -> Bookmark:
+        """:attr:`position` with the log that it belongs to: store it, and ``start`` there."""
+        return Bookmark(self._session.log_id, self.position)
+
+    @property
+    def session(self) -> SubscriberSession:
+        """What is known of the stream: gaps, and every source's holes, repeats and restarts."""
+        return self._session
 
     @property
     def gaps(self) -> int:
@@ -85,21 +112,21 @@ class Subscriber:
 
     def batches(self) -> Iterator[Batch]:
         """Verified runs of messages, as they arrive, for ever."""
-        while self._socket is not None or self._pending:
-            while self._pending:
-                yield self._pending.pop(0)
-            try:
-                self._pending.extend(self._receive())
-            except ConnectionLostError:
-                self._reconnect()
+        while self._socket is not None or not self._inbox.is_empty:
+            batch = self._inbox.next_batch()
+            if batch is not None:
+                yield batch
+            else:
+                self._fetch()
 
     def __iter__(self) -> Iterator[Message]:
-        for batch in self.batches():
-            yield from batch
+        while self._socket is not None or not self._inbox.is_empty:
+            yield from self._inbox.messages()
+            self._fetch()
 
     def close(self) -> None:
         """Leave."""
-        self._pending.clear()
+        self._inbox.clear()
         self._disconnect()
 
     def __del__(self) -> None:
@@ -117,18 +144,69 @@ class Subscriber:
     ) -> None:
         self.close()
 
-    def _receive(self) -> list[Batch]:
+    def _fetch(self) -> None:
+        """Put what comes next into the inbox; may find nothing."""
         if self._socket is None:
-            return []
+            return
         try:
-            chunk = self._socket.recv(_RECEIVE)
+            if self._follower is None:
+                self._receive()
+            else:
+                self._follow(self._follower)
+        except ConnectionLostError:
+            self._drain()
+            self.reconnects += 1
+            self._reconnect()
+
+    def _follow(self, follower: Follower) -> None:
+        batches = follower.read()
+        self._inbox.put(batches)
+        if batches:
+            return
+        self._inbox.reached(self._session.position)
+        request = follower.request()
+        if request:
+            self._send(request)
+        if self._busy_poll and not request:
+            if not follower.spin(_SPINS):
+                self._receive(wait=False)
+        elif follower.lie_down():
+            self._receive()
+            follower.get_up()
+
+    def _drain(self) -> None:
+        """Read what a relay that is gone has left in its log."""
+        if self._follower is not None:
+            while batches := self._follower.read():
+                self._inbox.put(batches)
+
+    def _send(self, request: bytes) -> None:
+        if self._socket is not None:
+            try:
+                self._socket.sendall(request)
+            except OSError as error:
+                raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
+
+    def _receive(self, *, wait: bool = True) -> None:
+        """Take what comes over the socket, and the descriptors that come with it."""
+        if self._socket is None:
+            return
+        flags = 0 if wait else socket.MSG_DONTWAIT
+        try:
+            chunk, descriptors, _, _ = socket.recv_fds(self._socket, _RECEIVE, 4, flags)
+        except BlockingIOError:
+            return
         except OSError as error:
             raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
         if not chunk:
             raise ConnectionLostError(f"the relay at {self._path} hung up")
-        return list(self._session.receive(chunk))
+        self._follower = take(self._session, self._inbox, self._follower, chunk, descriptors)
+        self._inbox.reached(self._session.position)
 
     def _disconnect(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -153,133 +231,35 @@ class Subscriber:
 
     def _greet(self) -> None:
         self._socket = unix.connect(self._path, _ANSWER_SECONDS)
-        try:
-            self._socket.sendall(self._session.hello())
-        except OSError as error:
-            raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
+        self._send(self._session.hello())
         while not self._session.greeted:
-            self._pending.extend(self._receive())
+            self._receive()
         self._socket.settimeout(_SILENCE_SECONDS)
 
 
-class AsyncSubscriber:
-    """The asyncio twin of :class:`Subscriber`: ``async for`` over it, or over its batches."""
+def take(
+    session: SubscriberSession,
+    inbox: Inbox,
+    follower: Follower | None,
+    chunk: bytes,
+    descriptors: list[int],
+) -> Follower | None:
+    """Take what the relay sent, and over the descriptors that came with it.
 
-    def __init__(self, session: SubscriberSession, path: Path, timeout: float) -> None:
-        self._session = session
-        self._path = path
-        self._timeout = timeout
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._pending: list[Batch] = []
-
-    @classmethod
-    async def connect(
-        cls,
-        domain: Domain,
-        *,
-        types: Iterable[type[TLV]] = (),
-        instruments: Iterable[InstrumentId] = (),
-        start: Start = "live",
-        runtime_dir: Path | str | None = None,
-        name: str = "subscriber",
-        timeout: float = 10.0,
-        role: Role = Role.SUBSCRIBER,
-    ) -> AsyncSubscriber:
-        """Connect, and be at ``start``; see :meth:`Subscriber.connect`.
-
-        ``role=Role.MONITOR`` yields the relay's own SystemHealth once a second instead.
-        """
-        session = SubscriberSession(
-            domain, types=types, instruments=instruments, start=start, name=name, role=role
-        )
-        subscriber = cls(session, socket_path(domain, runtime_dir), timeout)
-        await subscriber._reconnect()
-        return subscriber
-
-    @property
-    def position(self) -> int:
-        """Behind the last batch taken: pass it as ``start`` to go on there."""
-        return self._session.position
-
-    @property
-    def gaps(self) -> int:
-        """How often messages were lost."""
-        return self._session.gaps
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        """Verified runs of messages, as they arrive, for ever."""
-        while self._reader is not None or self._pending:
-            while self._pending:
-                yield self._pending.pop(0)
-            try:
-                self._pending.extend(await self._receive(_SILENCE_SECONDS))
-            except ConnectionLostError:
-                await self._reconnect()
-
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        async for batch in self.batches():
-            for message in batch:
-                yield message
-
-    async def close(self) -> None:
-        """Leave."""
-        self._pending.clear()
-        self._disconnect()
-
-    async def __aenter__(self) -> AsyncSubscriber:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def _receive(self, seconds: float) -> list[Batch]:
-        if self._reader is None:
-            return []
-        try:
-            async with asyncio.timeout(seconds):
-                chunk = await self._reader.read(_RECEIVE)
-        except (OSError, TimeoutError) as error:
-            raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
-        if not chunk:
-            raise ConnectionLostError(f"the relay at {self._path} hung up")
-        return list(self._session.receive(chunk))
-
-    def _disconnect(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
-
-    async def _reconnect(self) -> None:
-        self._disconnect()
-        deadline = time.monotonic() + self._timeout
-        backoff = Backoff(first=0.01, most=0.5)
-        while True:
-            try:
-                await self._greet()
-            except RefusedError:
-                self._disconnect()
-                raise
-            except TransportError:
-                self._disconnect()
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(backoff.next_delay())
-            else:
-                return
-
-    async def _greet(self) -> None:
-        try:
-            self._reader, self._writer = await asyncio.open_unix_connection(str(self._path))
-        except OSError as error:
-            raise TransportError(
-                f"no relay answers on {self._path} ({error.strerror or error}); is Torq up?"
-            ) from error
-        self._writer.write(self._session.hello())
-        while not self._session.greeted:
-            self._pending.extend(await self._receive(_ANSWER_SECONDS))
+    The first two are the gauge and the reader's page; each later one is a region of the log.
+    Raises :class:`TransportError` when they are not what the relay said.
+    """
+    rest = list(descriptors)
+    try:
+        inbox.put(session.receive(chunk))
+        if follower is None and len(rest) >= 2 and session.mapped:
+            follower = Follower(session, rest.pop(0), rest.pop(0))
+        while follower is not None and rest and session.regions:
+            follower.attach(rest.pop(0))
+        if rest:
+            raise TransportError("the relay passed descriptors that it did not announce")
+        return follower
+    finally:
+        for descriptor in rest:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

@@ -44,6 +44,19 @@ class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     ring_mib: int = 64
     """Size of the market-data ring."""
+    max_message_mib: int = 16
+    """A longer message is refused."""
+    connections: int = 256
+    """Clients that each relay serves at a time."""
+    busy_poll: bool = False
+    """Relays that never sleep: the least delay, for a processor each."""
+    signal_fsync: Literal["always", "interval", "never"] = "interval"
+    execution_fsync: Literal["always", "interval", "never"] = "always"
+    fsync_interval_ms: int = 100
+    keep_mib: int = 0
+    """Size of each log on disk beyond which its oldest segments go; 0 keeps everything."""
+    keep_days: int = 0
+    """Age beyond which segments go; 0 keeps everything."""
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,7 +171,19 @@ def _check(config: Config, origin: str) -> None:
             ("rest_url", venue.rest_url, ("http://", "https://")),
         ):
             require(url.startswith(schemes), f"venues.{name}.{key} is {url!r}; expected {schemes}")
-    require(1 <= config.relays.ring_mib <= 65_536, "relays.ring_mib: expected 1 to 65536")
+    for key, lowest, highest in (
+        ("ring_mib", 1, 65_536),
+        ("max_message_mib", 1, 1024),
+        ("connections", 8, 65_536),
+        ("fsync_interval_ms", 1, 60_000),
+        ("keep_mib", 0, 1 << 30),
+        ("keep_days", 0, 36_500),
+    ):
+        found = getattr(config.relays, key)
+        require(
+            lowest <= found <= highest,
+            f"relays.{key} is {found}; expected {lowest} to {highest}",
+        )
     port = config.console.port
     require(1 <= port <= 65_535, f"console.port is {port}; expected 1 to 65535")
     for section, key, text in (

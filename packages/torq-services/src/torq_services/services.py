@@ -10,7 +10,16 @@ import msgspec
 import structlog
 import uvicorn
 
-from torq_relays import AsyncPublisher, AsyncSubscriber, DirectSink, Relay, open_log, socket_path
+from torq_relays import (
+    AsyncPublisher,
+    AsyncSubscriber,
+    DirectSink,
+    LogOptions,
+    Relay,
+    RelayLimits,
+    open_log,
+    socket_path,
+)
 from torq_services.adapters import ADAPTERS, Feed
 from torq_services.config import Config
 from torq_services.execution import Executor, PaperVenue, RiskGate, RiskLimits
@@ -47,8 +56,20 @@ _RELAY_PATIENCE_SECONDS = 60.0
 
 def run_relay(domain: Domain, config: Config, instance: Instance) -> None:
     """A domain's relay, until SIGTERM."""
-    log = open_log(domain, instance.data, ring_bytes=config.relays.ring_mib << 20)
-    relay = Relay(domain, log, socket_path(domain, instance.runtime_dir))
+    settings = config.relays
+    options = LogOptions(
+        ring_bytes=settings.ring_mib << 20,
+        fsync=settings.execution_fsync if domain is Domain.EXECUTION else settings.signal_fsync,
+        fsync_interval_ms=settings.fsync_interval_ms,
+        keep_bytes=settings.keep_mib << 20,
+        keep_days=settings.keep_days,
+    )
+    limits = RelayLimits(
+        connections=settings.connections, max_payload=settings.max_message_mib << 20
+    )
+    log = open_log(domain, instance.data, options)
+    path = socket_path(domain, instance.runtime_dir)
+    relay = Relay(domain, log, path, limits=limits, busy_poll=settings.busy_poll)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: relay.stop())
     structlog.get_logger().info("serving", socket=str(relay.path), position=log.tail)

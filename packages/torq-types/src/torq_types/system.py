@@ -26,6 +26,7 @@ __all__ = [
     "GapCause",
     "Heartbeat",
     "LogPosition",
+    "LogRegion",
     "RecoveryRequest",
     "RecoveryResponse",
     "ResourceUsage",
@@ -72,6 +73,12 @@ class ErrorCode(IntEnum):
     INCOMPLETE = 16
     """The connection ended in the middle of a message."""
     SOURCE_TAKEN = 17
+    GARBAGE = 18
+    """So much that is no message came that the connection was closed."""
+    STALLED = 19
+    """Half a message came, and then nothing for too long."""
+    TOO_MUCH_BUFFERED = 20
+    """The relay already holds as many unfinished messages as it may."""
 
 
 class GapCause(IntEnum):
@@ -83,6 +90,8 @@ class GapCause(IntEnum):
     """A source's sequence jumped: sequences are exact."""
     LOG_REPLACED = 3
     """The relay restarted with an empty ring: everything after the old position is gone."""
+    RETIRED = 4
+    """The log dropped its oldest segments, as its limits say: positions are exact."""
 
 
 RoleField = Annotated[Role, Wire("u8", 1, 1)]
@@ -151,11 +160,15 @@ class ServiceHello(TLV, frozen=True, gc=False):
     next_sequence: U64
     """Publisher: the first sequence to come. Relay to publisher: the last it has, plus one."""
     log_id: U64
-    """Relay: names the log, so that a position in one is never used in another."""
+    """Names the log, so that a position in one is never used in another; 0 for any."""
+    last_timestamp_ns: U64
+    """Relay to publisher: timestamp of its last message in the log, which no later one may precede."""
     source: U16
     role: RoleField
     start_mode: U8
     """Subscriber: 0 live, 1 earliest, 2 at ``start_position``."""
+    mapped: U8
+    """Subscriber: 1 to map the log. Relay: 1 when descriptors come with this hello."""
     types: tuple[WantedType, ...]
     """Empty for all."""
     instruments: tuple[WantedInstrument, ...]
@@ -195,7 +208,11 @@ class TraceContext(TLV, frozen=True, gc=False):
 
 @tlv_type(109)
 class LogPosition(TLV, frozen=True, gc=False):
-    """Relay to subscriber: the next message stands at this byte offset of the log."""
+    """A byte offset of the log.
+
+    Relay to streamed subscriber: the next message stands there. Mapped subscriber to relay: pass
+    the segment that holds it.
+    """
 
     position: U64
 
@@ -232,3 +249,15 @@ class SequenceGap(TLV, frozen=True, gc=False):
     last_sequence: U64
     source: U16
     cause: GapField
+
+
+@tlv_type(113)
+class LogRegion(TLV, frozen=True, gc=False):
+    """Relay to mapped subscriber: what the descriptor that comes with this message holds."""
+
+    base: U64
+    """Position of its first byte; 0 for a ring."""
+    end: U64
+    """Position behind its last byte; 0 while the segment grows."""
+    ring_bytes: U64
+    """Size of the ring; 0 for a segment of a log on disk."""

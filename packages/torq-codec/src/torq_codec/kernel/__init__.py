@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import TYPE_CHECKING
-
-from torq_codec.layout import layout_of
-from torq_types import TLV
 
 if TYPE_CHECKING or os.environ.get("TORQ_PURE_PYTHON") == "1":
     from torq_codec.kernel import _pure as _chosen
@@ -20,18 +16,49 @@ else:
     except ImportError:  # no compiler when this was installed
         from torq_codec.kernel import _pure as _chosen
 
-__all__ = ["Plan", "build", "crc32", "find_magic", "implementation", "plan_for", "scan"]
+__all__ = [
+    "Filter",
+    "Message",
+    "MessageBuilder",
+    "Plan",
+    "SequenceTracker",
+    "advance",
+    "build",
+    "count",
+    "crc32",
+    "fence",
+    "find_magic",
+    "gather",
+    "implementation",
+    "iter_messages",
+    "load_u64",
+    "parse_message",
+    "plan_for",
+    "scan",
+    "spin_while",
+    "store_u64",
+    "walk_messages",
+]
 
 implementation: str = _chosen.implementation
 """``"compiled"`` or ``"pure"``."""
+Filter = _chosen.Filter
+Message = _chosen.Message
+MessageBuilder = _chosen.MessageBuilder
 Plan = _chosen.Plan
+SequenceTracker = _chosen.SequenceTracker
+advance = _chosen.advance
 build = _chosen.build
+count = _chosen.count
 crc32 = _chosen.crc32
+fence = _chosen.fence
 find_magic = _chosen.find_magic
+gather = _chosen.gather
+iter_messages = _chosen.iter_messages
+load_u64 = _chosen.load_u64
+parse_message = _chosen.parse_message
+plan_for = _chosen.plan_for
 scan = _chosen.scan
-
-
-@cache
-def plan_for(cls: type[TLV]) -> Plan:
-    """The plan of a TLV type, made once."""
-    return Plan(layout_of(cls))
+spin_while = _chosen.spin_while
+store_u64 = _chosen.store_u64
+walk_messages = _chosen.walk_messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -10,7 +11,10 @@ from pathlib import Path
 from torq_relays.paths import check_socket_path
 from torq_types import TransportError
 
-__all__ = ["connect", "listen", "peer_uid"]
+__all__ = ["OUT_OF_DESCRIPTORS", "connect", "listen", "peer_uid"]
+
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What accept() fails with when this process, or the machine, has no room for one more."""
 
 _CREDENTIALS = struct.Struct("3i")
 

@@ -1,33 +1,19 @@
-"""The kernel in plain Python: what ``_native.pyx`` does, with the same names and results."""
+"""TLVs to bytes and back."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import cache
 from operator import attrgetter
 from typing import Any
-from zlib import crc32 as _zlib_crc32
 
 from torq_codec.identifiers import pack_instrument, unpack_instrument
-from torq_codec.layout import Block, Layout, Part, Variable
-from torq_types import (
-    HEADER_SIZE,
-    MAGIC,
-    PROTOCOL_VERSION,
-    TLV,
-    Decimal64,
-    Entry,
-    ErrorCode,
-    FieldError,
-    TruncatedError,
-    is_type_allowed,
-)
+from torq_codec.kernel._pure.scanning import Buffer
+from torq_codec.layout import Block, Layout, Part, Variable, layout_of
+from torq_types import TLV, Decimal64, Entry, FieldError, TruncatedError
 
-__all__ = ["Plan", "build", "crc32", "find_magic", "implementation", "scan"]
-
-implementation = "pure"
-
-Buffer = bytes | bytearray | memoryview
+__all__ = ["Plan", "plan_for"]
 
 _FORMATS = {
     "u8": "B",
@@ -38,102 +24,10 @@ _FORMATS = {
     "i32": "i",
     "i64": "q",
 }
-_HEADER = struct.Struct("<4sIIBBHQQ")
-_COVERED = struct.Struct("<IBBHQQ")
-_HEAD = struct.Struct("<4sI")
 _TLV = struct.Struct("<HBBI")
 _U32 = struct.Struct("<I")
 _ARRAY = struct.Struct("<II")
 _ZEROS = tuple(bytes(count) for count in range(8))
-_LEGAL = tuple(
-    frozenset(t for t in range(256) if is_type_allowed(domain, t)) for domain in range(4)
-)
-
-
-def crc32(buffer: Buffer, start: int, end: int) -> int:
-    """CRC-32 (zlib's) of ``buffer[start:end]``."""
-    return _zlib_crc32(memoryview(buffer)[start:end])
-
-
-def find_magic(buffer: Buffer, start: int, end: int) -> int:
-    """Where the next ``TORQ`` begins at or after ``start``.
-
-    -1 when none begins before ``end`` (one that is cut off by ``end`` does not count).
-    """
-    if isinstance(buffer, memoryview):
-        found = bytes(buffer[start:end]).find(MAGIC)
-        return found if found < 0 else found + start
-    return buffer.find(MAGIC, start, end)
-
-
-def build(domain: int, source: int, sequence: int, timestamp_ns: int, payload: bytes) -> bytes:
-    """A whole message around ``payload`` (encoded TLVs), header and checksum in place."""
-    try:
-        covered = _COVERED.pack(
-            len(payload), PROTOCOL_VERSION, domain, source, sequence, timestamp_ns
-        )
-    except struct.error as error:
-        raise FieldError(
-            f"header: source {source}, sequence {sequence}, timestamp {timestamp_ns}: {error}"
-        ) from error
-    checksum = _zlib_crc32(payload, _zlib_crc32(covered))
-    return b"".join((_HEAD.pack(MAGIC, checksum), covered, payload))
-
-
-def scan(
-    buffer: Buffer, start: int, end: int, domain: int, max_payload: int
-) -> tuple[int, int, int]:
-    """Verify messages from ``start`` on, and stop at the first that is not whole and sound.
-
-    ``domain`` 0 accepts any. Returns where it stopped, how many messages it passed, and why it
-    stopped: 0 at ``end`` exactly, or a value of :class:`torq_types.ErrorCode` (``INCOMPLETE``
-    when the bytes so far are a message's beginning).
-    """
-    view = memoryview(buffer)
-    count = 0
-    while True:
-        code, size = _verify(view, start, end, domain, max_payload)
-        if code or not size:
-            return start, count, code
-        start += size
-        count += 1
-
-
-def _verify(
-    view: memoryview, start: int, end: int, domain: int, max_payload: int
-) -> tuple[int, int]:
-    available = end - start
-    if available < HEADER_SIZE:
-        if available == 0:
-            return 0, 0
-        seen = view[start : start + min(available, 4)]
-        wrong = bytes(seen) != MAGIC[: len(seen)]
-        return (ErrorCode.BAD_MAGIC if wrong else ErrorCode.INCOMPLETE), 0
-    magic, checksum, length, version, found_domain, _, _, _ = _HEADER.unpack_from(view, start)
-    if magic != MAGIC:
-        return ErrorCode.BAD_MAGIC, 0
-    if version != PROTOCOL_VERSION:
-        return ErrorCode.BAD_VERSION, 0
-    if length % 8 or length > max_payload:
-        return ErrorCode.BAD_LENGTH, 0
-    size = HEADER_SIZE + length
-    if available < size:
-        return ErrorCode.INCOMPLETE, 0
-    if _zlib_crc32(view[start + 8 : start + size]) != checksum:
-        return ErrorCode.BAD_CHECKSUM, 0
-    if not 1 <= found_domain <= 3 or (domain and found_domain != domain):
-        return ErrorCode.WRONG_DOMAIN, 0
-    return _verify_tlvs(view, start + HEADER_SIZE, start + size, found_domain), size
-
-
-def _verify_tlvs(view: memoryview, at: int, end: int, domain: int) -> int:
-    legal = _LEGAL[domain]
-    while at < end:
-        tlv_type, version, zero, length = _TLV.unpack_from(view, at)
-        at += 8 + length + -length % 8
-        if tlv_type not in legal or not version or zero or at > end:
-            return ErrorCode.BAD_TLV
-    return 0
 
 
 def _pack_wide(size: int, signed: bool) -> Callable[[Any], bytes]:
@@ -349,3 +243,9 @@ class Plan:
         except (ValueError, TypeError, OverflowError) as error:
             raise FieldError(f"{self.tlv.__name__}: a field has no legal value: {error}") from error
         return self.tlv(*[values[name] for name in self.fields])
+
+
+@cache
+def plan_for(cls: type[TLV]) -> Plan:
+    """The plan of a TLV type, made once."""
+    return Plan(layout_of(cls))

@@ -1,0 +1,196 @@
+"""What a publisher does with bytes, without any I/O: the blocking and the async one share it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from torq_codec import DEFAULT_MAX_PAYLOAD, Framer, Message, MessageBuilder, Run, kernel
+from torq_codec.faults import error_for
+from torq_relays.control import hello_message
+from torq_relays.domains import POLICIES
+from torq_types import (
+    TLV,
+    Acknowledgement,
+    Domain,
+    Error,
+    RefusedError,
+    Role,
+    ServiceHello,
+    TransportError,
+)
+
+__all__ = ["MAX_UNACKNOWLEDGED", "PublisherSession"]
+
+MAX_UNACKNOWLEDGED = 64 * 1024 * 1024
+"""Bytes that a publisher keeps until its relay has them; then sending waits, or fails."""
+
+
+class PublisherSession:
+    """Numbers a source's messages, and keeps each until the relay has it."""
+
+    def __init__(self, domain: Domain, source: int, name: str, clock: Callable[[], int]) -> None:
+        if not 1 <= source <= 65_535:
+            raise TransportError(f"found source {source}; expected 1 to 65535 (0 is the relay's)")
+        self.domain = domain
+        self.source = source
+        self.name = name
+        self.sequence = 0
+        """The last one given out."""
+        self.errors: deque[Error] = deque(maxlen=100)
+        """What the relay complained of, newest last."""
+        self.error_count = 0
+        self.greeted = False
+        self._clock = clock
+        self._session = clock()
+        self._timestamp_ns = self._session
+        self._builder = MessageBuilder(domain, source)
+        self._tracker = kernel.SequenceTracker()
+        self._unacknowledged: deque[tuple[int, bytes | memoryview]] = deque()
+        self._unacknowledged_bytes = 0
+        self._appended = 0
+        self._durable = 0
+        self._needs_new_session = False
+        self._framer = Framer(domain)
+
+    def encode(self, *tlvs: TLV) -> bytes:
+        """The next message, kept for sending again. Raises before it uses up a sequence."""
+        builder = self._builder
+        try:
+            for tlv in tlvs:
+                builder.add(tlv)
+            message = builder.build(sequence=self.sequence + 1, timestamp_ns=self._now())
+        except Exception:
+            builder.clear()
+            raise
+        self.sequence += 1
+        self._keep(message)
+        return message
+
+    def encode_each(self, tlvs: Iterable[TLV]) -> bytes:
+        """A message for each TLV, one behind the other; all or none."""
+        messages, count = self._builder.build_each(
+            tlvs, sequence=self.sequence + 1, timestamp_ns=self._now()
+        )
+        self.sequence += count
+        if count:
+            self._keep(messages)
+        return messages
+
+    def take_built(self, messages: bytes | memoryview) -> None:
+        """Messages that were built elsewhere: this source's next ones.
+
+        Raises :class:`ProtocolError` unless each is sound and follows the one before.
+        """
+        view = memoryview(messages)
+        self._tracker.set(self.source, self.sequence, 0)
+        stop, count, code = self._tracker.scan(
+            view, 0, len(view), self.domain, DEFAULT_MAX_PAYLOAD, self.source
+        )
+        if code:
+            raise error_for(code, view, stop)
+        if count:
+            self.sequence += count
+            self._timestamp_ns = max(
+                self._timestamp_ns, self._tracker.last_timestamp_ns(self.source)
+            )
+            self._keep(messages)
+
+    def _now(self) -> int:
+        """The clock's time, but never less than before: readers tell a restart by it."""
+        self._timestamp_ns = max(self._clock(), self._timestamp_ns)
+        return self._timestamp_ns
+
+    def _keep(self, messages: bytes | memoryview) -> None:
+        self._unacknowledged.append((self.sequence, messages))
+        self._unacknowledged_bytes += len(messages)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much waits for the relay's word."""
+        return self._unacknowledged_bytes > MAX_UNACKNOWLEDGED
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether the relay has everything, as durably as the domain promises."""
+        durable = POLICIES[self.domain].flush_is_durable
+        return (self._durable if durable else self._appended) >= self.sequence
+
+    def hello(self) -> bytes:
+        """The first message on a new connection."""
+        self.greeted = False
+        self._needs_new_session = False
+        self._framer = Framer(self.domain)
+        return hello_message(
+            self.domain,
+            Role.PUBLISHER,
+            source=self.source,
+            session=self._session,
+            next_sequence=self._first_unacknowledged(),
+            name=self.name,
+        )
+
+    def _first_unacknowledged(self) -> int:
+        if not self._unacknowledged:
+            return self.sequence + 1
+        first = Message(memoryview(self._unacknowledged[0][1]), 0, 32)
+        return first.header.sequence
+
+    def receive(self, chunk: bytes) -> bytes:
+        """Take what the relay sent; returns what must be sent again, after its greeting.
+
+        Raises :class:`RefusedError` when the relay refuses the connection, and
+        :class:`TransportError` when it must be opened anew.
+        """
+        again = b""
+        for frame in self._framer.feed(chunk):
+            if isinstance(frame, Run):
+                for message in kernel.walk_messages(bytes(frame.messages)):
+                    again += self._take(message)
+        return again
+
+    def _take(self, message: Message) -> bytes:
+        for tlv in message.tlvs:
+            if isinstance(tlv, Acknowledgement):
+                self._acknowledge(tlv.appended, tlv.durable)
+            elif isinstance(tlv, Error):
+                self.errors.append(tlv)
+                self.error_count += 1
+                if not self.greeted:
+                    raise RefusedError(f"the relay refused: {tlv.detail} ({tlv.code.name})")
+            elif isinstance(tlv, ServiceHello):
+                return self._greeted(tlv)
+        return b""
+
+    def _greeted(self, hello: ServiceHello) -> bytes:
+        last = hello.next_sequence - 1
+        if last > self.sequence:
+            # The relay takes this for an earlier session, which sent more: the clock went back
+            # since then. A session that begins later than all that is told apart.
+            self._session = self._timestamp_ns = hello.last_timestamp_ns + 1
+            raise TransportError(
+                f"source {self.source} has {last} messages in the log and this session"
+                f" {self.sequence}: the clock went back; beginning a later session"
+            )
+        self.greeted = True
+        self._timestamp_ns = max(self._timestamp_ns, hello.last_timestamp_ns)
+        self._acknowledge(last, last)
+        return b"".join(
+            _behind(messages, last) for _, messages in self._unacknowledged
+        )
+
+    def _acknowledge(self, appended: int, durable: int) -> None:
+        self._appended = max(self._appended, appended)
+        self._durable = max(self._durable, durable)
+        unacknowledged = self._unacknowledged
+        while unacknowledged and unacknowledged[0][0] <= self._durable:
+            self._unacknowledged_bytes -= len(unacknowledged.popleft()[1])
+
+
+def _behind(messages: bytes | memoryview, sequence: int) -> bytes:
+    """Of one source's ``messages``, those behind ``sequence``."""
+    return b"".join(
+        message.tobytes()
+        for message in kernel.walk_messages(messages)
+        if message.header.sequence > sequence
+    )
