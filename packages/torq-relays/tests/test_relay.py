@@ -210,9 +210,7 @@ class RawClient:
         self.socket.connect(str(socket_path(domain, runtime_dir)))
 
     def hello(self, source: int = 9, domain: Domain = MD, role: Role = Role.PUBLISHER) -> None:
-        hello = hello_message(
-            domain, role, source=source, session=1, next_sequence=1, name="raw"
-        )
+        hello = hello_message(domain, role, source=source, session=1, next_sequence=1, name="raw")
         self.socket.sendall(hello)
 
     def until(self, cls: type[Any]) -> Any:

@@ -35,6 +35,7 @@ class AsyncPublisher:
         self.connections = 0
         self._waiting = bytearray()
         self._turn_is_marked = False
+        self._asks = False
 
     @classmethod
     async def connect(
@@ -83,29 +84,27 @@ class AsyncPublisher:
         """Send each TLV as a message of its own; returns the last sequence."""
         if self._session.is_full:
             raise TransportError(f"the relay at {self._path} is too far behind; nothing was sent")
-        encoded = self._session.encode_each(tlvs)
-        if self._writer is not None:
-            self._write(encoded)
-        return self._session.sequence
+        return self._write(self._session.encode_each(tlvs))
 
     def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
         """Send messages of one or more TLVs with one write; returns the last sequence."""
         if self._session.is_full:
             raise TransportError(f"the relay at {self._path} is too far behind; nothing was sent")
         encoded = b"".join([self._session.encode(*tlvs) for tlvs in messages])
-        if self._writer is not None:
-            self._write(encoded)
-        return self._session.sequence
+        return self._write(encoded)
 
-    def _write(self, encoded: bytes) -> None:
+    def _write(self, encoded: bytes) -> int:
         """Write at once what comes alone; collect what comes behind it in the same turn."""
+        self._session.keep(encoded, self._session.sequence)
+        if self._writer is None:
+            return self._session.sequence
         if self._turn_is_marked:
             self._waiting += encoded
-            return
+            return self._session.sequence
         self._turn_is_marked = True
         asyncio.get_running_loop().call_soon(self._end_turn)
-        if self._writer is not None:
-            self._writer.write(encoded)
+        self._writer.write(encoded)
+        return self._session.sequence
 
     def _end_turn(self) -> None:
         self._turn_is_marked = False
@@ -122,7 +121,14 @@ class AsyncPublisher:
 
     async def flush(self, timeout: float = 10.0) -> None:
         """Wait until the relay has everything, as durably as the domain promises."""
-        await self._until(lambda: self._session.is_flushed, timeout)
+        self._end_turn()
+        if not self._session.is_flushed and self._writer is not None:
+            self._writer.write(self._session.ask())
+        self._asks = True
+        try:
+            await self._until(lambda: self._session.is_flushed, timeout)
+        finally:
+            self._asks = False
 
     async def close(self) -> None:
         """Flush, and leave."""
@@ -184,7 +190,7 @@ class AsyncPublisher:
                 again = self._session.receive(chunk)
                 if self._session.greeted and self._writer is None:
                     self._waiting.clear()  # part of ``again``, like everything unacknowledged
-                    writer.write(again)
+                    writer.write(again + self._session.ask() if self._asks else again)
                     self._writer = writer
                     self.connections += 1
                     backoff.reset()

@@ -168,7 +168,9 @@ class AsyncSubscriber:
         request = follower.request()
         if request and self._socket is not None:
             await self._send(self._socket, request)
-        if follower.lie_down():
+        if follower.awaits_region:
+            await self._receive(_SILENCE_SECONDS)
+        elif follower.lie_down():
             await self._receive(_SILENCE_SECONDS)
             follower.get_up()
 

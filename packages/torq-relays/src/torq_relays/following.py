@@ -48,6 +48,11 @@ class Follower:
         self._asked = position
         return control_message(self._session.domain, RELAY_SOURCE, LogPosition(position))
 
+    @property
+    def awaits_region(self) -> bool:
+        """Whether nothing can be read before the relay has answered a request."""
+        return self._asked is not None
+
     def read(self) -> list[Batch]:
         """What has been appended since the last call, or part of it.
 
@@ -95,7 +100,7 @@ class Follower:
         self._page.position = self._session.position
         self.report()
         self._page.is_waiting = True
-        if self.has_news() and self._asked is None:
+        if self.has_news():
             self._page.is_waiting = False
             return False
         return True

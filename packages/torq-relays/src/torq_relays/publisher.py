@@ -30,19 +30,26 @@ _MANY = 1024
 """Messages that ``send_many`` writes at a time."""
 _COALESCED = 1 << 16
 """Bytes that wait for a busy relay before they are written whatever it does."""
-_LOOK_NS = 5_000
-"""How often a sender looks whether the relay has caught up."""
-_FLUSH_SECONDS = 20e-6
+_PAUSE_NS = 4_000
+"""A sender that paused so long writes at once."""
+_LOOK_NS = 10_000
+_LONGEST_LOOK_NS = 80_000
+"""A sender that did not looks now and then whether the relay has caught up; ever less often."""
+_FLUSH_SECONDS = 50e-6
+_LONGEST_FLUSH_SECONDS = 1e-3
+_READ_BYTES = 1 << 18
+"""The relay acknowledges so often: nothing is there to be read before."""
 _NOTHING = struct.pack("i", 0)
 
 
 class Publisher:
     """Sends one source's messages to a domain's relay, in order, each exactly once.
 
-    While the relay has read everything, a message is written at once. While it has not, messages
-    are collected, and written together when it has, or when they are many: nobody calls the
-    kernel for a message that would only wait there. A lost connection is taken up again by
-    itself; what the relay had not acknowledged is sent again. Threads may share a publisher.
+    A message after a pause is written at once. Messages that follow one another closely are
+    collected, and written together when the relay has read what was written before, or when they
+    are many: nobody calls the kernel for a message that would only wait there. A lost connection
+    is taken up again by itself; what the relay had not acknowledged is sent again. Threads may
+    share a publisher.
     """
 
     def __init__(self, session: PublisherSession, path: Path, timeout: float) -> None:
@@ -53,7 +60,9 @@ class Publisher:
         self._lock = threading.RLock()
         self._waiting = bytearray()
         self._next_look_ns = 0
-        self._since_receive = 0
+        self._written_ns = 0
+        self._unread_bytes = 0
+        self._look_ns = _LOOK_NS
         self._awake = threading.Event()
         self._flusher: threading.Thread | None = None
         self.is_closed = False
@@ -97,18 +106,23 @@ class Publisher:
         cannot be sent, :class:`TransportError` when the relay stays away too long.
         """
         with self._lock:
-            connection = self._connected()
-            message = self._session.encode(*tlvs)
-            waiting = self._waiting
-            if not waiting:
-                if self._is_caught_up(connection):
-                    self._write(message)
-                    return self._session.sequence
+            session = self._session
+            if self._socket is None:
+                raise ConnectionLostError("this publisher is closed")
+            message = session.encode(*tlvs)
+            now = time.monotonic_ns()
+            if not self._waiting and now - self._written_ns > _PAUSE_NS:
+                self._look_ns = _LOOK_NS
+                self._write(message)
+                return session.sequence
+            if not self._waiting:
                 self._wake_flusher()
-            waiting += message
-            if len(waiting) >= _COALESCED or self._is_caught_up(connection):
+            self._waiting += message
+            if len(self._waiting) >= _COALESCED or (
+                now >= self._next_look_ns and self._is_caught_up(self._socket, now)
+            ):
                 self._write_waiting()
-            return self._session.sequence
+            return session.sequence
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence."""
@@ -139,7 +153,10 @@ class Publisher:
         with self._lock:
             self._write_waiting()
             while not self._session.is_flushed:
-                self._receive(wait=True)
+                self._ask()
+                connection = self._socket
+                while not self._session.is_flushed and self._socket is connection:
+                    self._receive(wait=True)
 
     def close(self) -> None:
         """Flush, and leave."""
@@ -173,12 +190,10 @@ class Publisher:
                 self._disconnect()
             self._stop_flusher()
 
-    def _is_caught_up(self, connection: socket.socket) -> bool:
-        """Whether the relay has read everything that was written; looks now and then."""
-        now = time.monotonic_ns()
-        if now < self._next_look_ns:
-            return False
-        self._next_look_ns = now + _LOOK_NS
+    def _is_caught_up(self, connection: socket.socket, now: int) -> bool:
+        """Whether the relay has read everything that was written."""
+        self._look_ns = min(2 * self._look_ns, _LONGEST_LOOK_NS)
+        self._next_look_ns = now + self._look_ns
         try:
             return fcntl.ioctl(connection, termios.TIOCOUTQ, _NOTHING) == _NOTHING
         except OSError:
@@ -202,33 +217,41 @@ class Publisher:
             self._flusher.join()
             self._flusher = None
 
-    def flush_if_caught_up(self) -> bool:
-        """Write what was collected, once the relay has read the rest; whether anything waits on."""
+    def flush_if_idle(self) -> bool:
+        """Write what was collected, if nobody is sending; whether anything waits on."""
+        if time.monotonic_ns() < self._next_look_ns + _LOOK_NS:
+            return True  # whoever is sending looks for itself
         with self._lock:
-            if self._socket is None:
-                self._waiting.clear()
-                return False
-            if self._waiting and self._is_caught_up(self._socket):
+            if self._socket is not None and self._waiting:
                 with contextlib.suppress(TransportError):  # the next call of the user's meets it
-                    self._write_waiting()
-            return bool(self._waiting)
+                    if self._is_caught_up(self._socket, time.monotonic_ns()):
+                        self._write_waiting()
+            return bool(self._waiting) and not self.is_closed
 
     def _write_waiting(self) -> None:
         if self._waiting:
-            waiting, self._waiting = self._waiting, bytearray()
+            waiting, self._waiting = bytes(self._waiting), bytearray()
             self._write(waiting)
 
-    def _write(self, messages: bytes | bytearray | memoryview) -> None:
+    def _write(self, messages: bytes | memoryview) -> None:
+        self._session.keep(messages, self._session.sequence)
         try:
             self._connected().sendall(messages)
         except OSError:
             self._reconnect()
-        self._since_receive += len(messages)
-        if self._since_receive >= _COALESCED:
-            self._since_receive = 0
+        self._written_ns = time.monotonic_ns()
+        self._unread_bytes += len(messages)
+        if self._unread_bytes >= _READ_BYTES:
+            self._unread_bytes = 0
             self._receive(wait=False)
         while self._session.is_full:
             self._receive(wait=True)
+
+    def _ask(self) -> None:
+        try:
+            self._connected().sendall(self._session.ask())
+        except OSError:
+            self._reconnect()
 
     def _receive(self, *, wait: bool) -> None:
         """Take acknowledgements: those that are there, or the next one."""
@@ -259,7 +282,6 @@ class Publisher:
 
     def _reconnect(self) -> None:
         self._disconnect()
-        self._waiting.clear()  # unacknowledged like everything since, and sent again
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(first=0.01, most=0.5)
         while True:
@@ -293,12 +315,16 @@ def _keep_flushing(reference: weakref.ref[Publisher], awake: threading.Event) ->
     while True:
         awake.wait()
         awake.clear()
+        pause = _FLUSH_SECONDS
         while True:
             publisher = reference()
             if publisher is None or publisher.is_closed:
                 return
-            waits_on = publisher.flush_if_caught_up()
+            waits_on = publisher.flush_if_idle()
             del publisher
             if not waits_on:
                 break
-            time.sleep(_FLUSH_SECONDS)
+            time.sleep(pause)
+            pause = min(
+                2 * pause, _LONGEST_FLUSH_SECONDS
+            )  # each look takes the GIL from the sender

@@ -17,6 +17,8 @@ __all__ = ["PublisherConnection", "SourceState"]
 
 _QUEUE_BYTES = 1 << 16
 """Complaints waiting for a publisher that does not read them; later ones are only counted."""
+_ACKNOWLEDGE_BYTES = 1 << 18
+"""Acknowledged without being asked when the log has grown so much, and once per heartbeat."""
 _SMALL = 1 << 20
 
 
@@ -84,6 +86,8 @@ class PublisherConnection(Connection):
         self._rest = registration.rest
         self._appended = self._durable = relay.ledger.tracker.last(self.source)
         self._told = (-1, -1)
+        self._told_at = relay.log.tail
+        self._is_asked = False
         self._undurable: deque[tuple[int, int]] = deque()
         self._progress = time.monotonic()
 
@@ -130,14 +134,23 @@ class PublisherConnection(Connection):
         while self._undurable and self._undurable[0][0] <= log.durable:
             self._durable = self._undurable.popleft()[1]
         told = (self._appended, self._durable)
-        if told != self._told and not self._outgoing and not self.closed:
-            self._told = told
-            self.control(Acknowledgement(*told))
-        self._flush()
+        owed = self._is_asked or log.tail - self._told_at >= _ACKNOWLEDGE_BYTES
+        # What waits goes first: an acknowledgement is worth sending only when it is the last word.
+        if self._flush() and owed and told != self._told and not self.closed:
+            self._acknowledge()
+            self._flush()
+
+    def _acknowledge(self) -> None:
+        self._told = (self._appended, self._durable)
+        self._told_at = self.relay.log.tail
+        self._is_asked = self._is_asked and self._durable < self._appended
+        self.control(Acknowledgement(*self._told))
 
     def beat(self, heartbeat: bytes, now: int) -> None:
         """Close a connection that stopped in the middle of a message."""
         super().beat(heartbeat, now)
+        if self._told != (self._appended, self._durable):
+            self._acknowledge()
         seconds = self.relay.limits.stall_seconds
         if self._framer.pending and time.monotonic() - self._progress > seconds:
             detail = f"{self._framer.pending} bytes of a message, and nothing more for {seconds} s"
@@ -189,6 +202,14 @@ class PublisherConnection(Connection):
             self._tell(ErrorCode.WRONG_SOURCE, detail, broken.sequence)
             self._framer.leave_out(broken)
             return
+        if (
+            broken.sequence == 0
+        ):  # outside every sequence: the publisher wants to know how far it is
+            self._framer.leave_out(broken)
+            self._is_asked = True
+            self._told = (-1, -1)
+            self.relay.dirty.add(self)
+            return
         ledger = self.relay.ledger
         last = ledger.tracker.last(self.source)
         if broken.sequence <= last:
@@ -212,4 +233,3 @@ class PublisherConnection(Connection):
         self.relay.faults[code] += 1
         if len(self._outgoing) < _QUEUE_BYTES:
             self.control(Error(sequence, code, detail))
-

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 
 from torq_codec import DEFAULT_MAX_PAYLOAD, Framer, Message, MessageBuilder, Run, kernel
 from torq_codec.faults import error_for
-from torq_relays.control import hello_message
+from torq_relays.control import control_message, hello_message
 from torq_relays.domains import POLICIES
 from torq_types import (
     TLV,
     Acknowledgement,
     Domain,
     Error,
+    Heartbeat,
     RefusedError,
     Role,
     ServiceHello,
@@ -54,28 +55,34 @@ class PublisherSession:
         self._framer = Framer(domain)
 
     def encode(self, *tlvs: TLV) -> bytes:
-        """The next message, kept for sending again. Raises before it uses up a sequence."""
-        builder = self._builder
-        try:
-            for tlv in tlvs:
-                builder.add(tlv)
-            message = builder.build(sequence=self.sequence + 1, timestamp_ns=self._now())
-        except Exception:
-            builder.clear()
-            raise
+        """The next message. Raises before it uses up a sequence.
+
+        Whoever writes it calls :meth:`keep` before.
+        """
+        timestamp_ns = self._clock()
+        if timestamp_ns < self._timestamp_ns:  # a clock may go back; a source's time may not
+            timestamp_ns = self._timestamp_ns
+        message = self._builder.build_one(
+            tlvs, sequence=self.sequence + 1, timestamp_ns=timestamp_ns
+        )
+        self._timestamp_ns = timestamp_ns
         self.sequence += 1
-        self._keep(message)
         return message
 
     def encode_each(self, tlvs: Iterable[TLV]) -> bytes:
         """A message for each TLV, one behind the other; all or none."""
+        self._timestamp_ns = max(self._clock(), self._timestamp_ns)
         messages, count = self._builder.build_each(
-            tlvs, sequence=self.sequence + 1, timestamp_ns=self._now()
+            tlvs, sequence=self.sequence + 1, timestamp_ns=self._timestamp_ns
         )
         self.sequence += count
-        if count:
-            self._keep(messages)
         return messages
+
+    def keep(self, messages: bytes | memoryview, last: int) -> None:
+        """Hold messages, ``last`` being the last one's sequence, until the relay has them."""
+        if messages:
+            self._unacknowledged.append((last, messages))
+            self._unacknowledged_bytes += len(messages)
 
     def take_built(self, messages: bytes | memoryview) -> None:
         """Messages that were built elsewhere: this source's next ones.
@@ -91,19 +98,8 @@ class PublisherSession:
             raise error_for(code, view, stop)
         if count:
             self.sequence += count
-            self._timestamp_ns = max(
-                self._timestamp_ns, self._tracker.last_timestamp_ns(self.source)
-            )
-            self._keep(messages)
-
-    def _now(self) -> int:
-        """The clock's time, but never less than before: readers tell a restart by it."""
-        self._timestamp_ns = max(self._clock(), self._timestamp_ns)
-        return self._timestamp_ns
-
-    def _keep(self, messages: bytes | memoryview) -> None:
-        self._unacknowledged.append((self.sequence, messages))
-        self._unacknowledged_bytes += len(messages)
+            last_timestamp_ns = self._tracker.last_timestamp_ns(self.source)
+            self._timestamp_ns = max(self._timestamp_ns, last_timestamp_ns)
 
     @property
     def is_full(self) -> bool:
@@ -115,6 +111,10 @@ class PublisherSession:
         """Whether the relay has everything, as durably as the domain promises."""
         durable = POLICIES[self.domain].flush_is_durable
         return (self._durable if durable else self._appended) >= self.sequence
+
+    def ask(self) -> bytes:
+        """What makes the relay acknowledge at once; otherwise it does now and then."""
+        return control_message(self.domain, self.source, Heartbeat(0, 0))
 
     def hello(self) -> bytes:
         """The first message on a new connection."""
@@ -175,9 +175,7 @@ class PublisherSession:
         self.greeted = True
         self._timestamp_ns = max(self._timestamp_ns, hello.last_timestamp_ns)
         self._acknowledge(last, last)
-        return b"".join(
-            _behind(messages, last) for _, messages in self._unacknowledged
-        )
+        return b"".join(_behind(messages, last) for _, messages in self._unacknowledged)
 
     def _acknowledge(self, appended: int, durable: int) -> None:
         self._appended = max(self._appended, appended)

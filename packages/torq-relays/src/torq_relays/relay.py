@@ -71,9 +71,7 @@ class Relay:
         self.log_errors = 0
         self.messages = 0
         self.ledger = recover_ledger(log)
-        self.sources = {
-            source: SourceState(source) for source in self.ledger.tracker.sources()
-        }
+        self.sources = {source: SourceState(source) for source in self.ledger.tracker.sources()}
         self.dirty: set[Connection] = set()
         """Connections that have something to write, or to be dropped for, in this turn."""
         self.unfinished: set[Connection] = set()
@@ -280,9 +278,7 @@ class Relay:
             messages=self.messages,
             rate=self._rate,
             connections=len(self._connections),
-            publishers=[
-                state.status(self.ledger) for _, state in sorted(self.sources.items())
-            ],
+            publishers=[state.status(self.ledger) for _, state in sorted(self.sources.items())],
             subscribers=sorted((r.status() for r in self._readers), key=lambda s: s.name),
             faults={code.name.lower(): count for code, count in sorted(self.faults.items())},
             bytes_skipped=self.bytes_skipped,

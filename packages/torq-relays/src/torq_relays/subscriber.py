@@ -167,7 +167,9 @@ class Subscriber:
         request = follower.request()
         if request:
             self._send(request)
-        if self._busy_poll and not request:
+        if follower.awaits_region:
+            self._receive()
+        elif self._busy_poll:
             if not follower.spin(_SPINS):
                 self._receive(wait=False)
         elif follower.lie_down():

@@ -162,7 +162,7 @@ class ServiceHello(TLV, frozen=True, gc=False):
     log_id: U64
     """Names the log, so that a position in one is never used in another; 0 for any."""
     last_timestamp_ns: U64
-    """Relay to publisher: timestamp of its last message in the log, which no later one may precede."""
+    """Relay to publisher: its last message's time in the log, which no later one may precede."""
     source: U16
     role: RoleField
     start_mode: U8

@@ -169,10 +169,13 @@ cdef class MessageBuilder:
 
         ``sequence`` counts per source and domain from 1; ``timestamp_ns`` is UTC nanoseconds.
         """
-        cdef uint16_t source
-        cdef uint64_t sequence64, timestamp64
         cdef Py_ssize_t used = self._used
         self._used = HEADER
+        return self._finish(used, sequence, timestamp_ns)
+
+    cdef bytes _finish(self, Py_ssize_t used, object sequence, object timestamp_ns):
+        cdef uint16_t source
+        cdef uint64_t sequence64, timestamp64
         try:
             source = self.source
             sequence64 = sequence
@@ -181,6 +184,18 @@ cdef class MessageBuilder:
             raise _header_refusal(self.source, sequence, timestamp_ns, error) from error
         _seal(self._bytes, used - HEADER, self._domain, source, sequence64, timestamp64)
         return PyBytes_FromStringAndSize(<char*>self._bytes, used)
+
+    def build_one(self, tlvs, *, sequence, timestamp_ns):
+        """The message with ``tlvs`` and nothing else; an error leaves the builder empty."""
+        cdef Py_ssize_t used
+        self._used = HEADER
+        try:
+            for tlv in tlvs:
+                self._add(tlv)
+            used = self._used
+        finally:
+            self._used = HEADER
+        return self._finish(used, sequence, timestamp_ns)
 
     def build_each(self, tlvs, *, sequence, timestamp_ns):
         """One message for each of ``tlvs``, one behind the other, and how many there are.

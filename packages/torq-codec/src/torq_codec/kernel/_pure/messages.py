@@ -101,6 +101,16 @@ class MessageBuilder:
         self._encoded.clear()
         return build(self.domain, self.source, sequence, timestamp_ns, payload)
 
+    def build_one(self, tlvs: Iterable[TLV], *, sequence: int, timestamp_ns: int) -> bytes:
+        """The message with ``tlvs`` and nothing else; an error leaves the builder empty."""
+        self.clear()
+        try:
+            for tlv in tlvs:
+                self.add(tlv)
+            return self.build(sequence=sequence, timestamp_ns=timestamp_ns)
+        finally:
+            self.clear()
+
     def build_each(
         self, tlvs: Iterable[TLV], *, sequence: int, timestamp_ns: int
     ) -> tuple[bytes, int]:
