@@ -325,6 +325,5 @@ def _keep_flushing(reference: weakref.ref[Publisher], awake: threading.Event) ->
             if not waits_on:
                 break
             time.sleep(pause)
-            pause = min(
-                2 * pause, _LONGEST_FLUSH_SECONDS
-            )  # each look takes the GIL from the sender
+            # Each look takes the GIL from the sender: the longer it sends, the fewer.
+            pause = min(2 * pause, _LONGEST_FLUSH_SECONDS)

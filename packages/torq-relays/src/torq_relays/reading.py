@@ -151,13 +151,14 @@ class MappedReader(Reader):
         return min(self._page.position, self.relay.log.tail)
 
     def after_registration(self) -> None:
-        """Answer with where it starts, and pass the gauge and the reader's page."""
+        """Answer with where it starts; pass the gauge, the reader's page and the log there."""
         hello = control_message(
             self.relay.domain, RELAY_SOURCE, self._hello(position=self.start, mapped=1)
         )
-        self._pass(hello, [self.relay.log.gauge.descriptor, self._page.descriptor])
         if self.gap is not None:
-            self.control(self.gap)
+            hello += control_message(self.relay.domain, RELAY_SOURCE, self.gap)
+        gauge, page = self.relay.log.gauge.descriptor, self._page.descriptor
+        self._answer(self.start, hello, [gauge, page])
 
     def read(self) -> None:
         """Take the one thing that a mapped reader asks for: a region of the log."""
@@ -182,7 +183,7 @@ class MappedReader(Reader):
         """Write what waits; then pass the region that was asked for."""
         if self._flush() and self._asked is not None and not self.closed:
             position, self._asked = self._asked, None
-            self._answer(position)
+            self._answer(position, b"", [])
             self._flush()
 
     def dropped(self) -> None:
@@ -204,21 +205,21 @@ class MappedReader(Reader):
             restarts=restarts,
         )
 
-    def _answer(self, position: int) -> None:
+    def _answer(self, position: int, messages: bytes, descriptors: list[int]) -> None:
+        """Send ``messages``, and what the log holds at ``position``."""
         log = self.relay.log
         if position > log.tail:
             detail = f"position {position} is not in this log, which ends at {log.tail}"
             self.fail(ErrorCode.BAD_START, detail)
             return
-        messages = b""
         if position < log.head and not isinstance(log, RingLog):
             gap = self._gap_to(position, log.head)
-            messages = control_message(self.relay.domain, RELAY_SOURCE, gap)
+            messages += control_message(self.relay.domain, RELAY_SOURCE, gap)
             position = log.head
         region = log.region(position)
         described = LogRegion(region.base, region.end, region.ring_bytes)
         messages += control_message(self.relay.domain, RELAY_SOURCE, described)
-        self._pass(messages, [region.descriptor])
+        self._pass(messages, [*descriptors, region.descriptor])
 
     def _pass(self, message: bytes, descriptors: list[int]) -> None:
         """Send ``message`` with descriptors; nothing may be waiting before it."""
