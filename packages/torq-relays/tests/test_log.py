@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +16,7 @@ from samples import trade
 
 from torq_codec import MessageBuilder, iter_messages
 from torq_relays import DiskLog, RingLog, default_runtime_dir, prepare, socket_path
+from torq_relays.disk_log import FsyncPolicy
 from torq_types import ConfigError, Domain, LogError
 
 
@@ -120,6 +125,116 @@ def test_a_full_disk_costs_the_append_and_nothing_before_it(tmp_path: Path) -> N
     reopened = DiskLog(tmp_path)
     assert (reopened.tail, reopened.bytes_cut) == (before, 0)
     reopened.close()
+
+
+def filled(folder: Path, **options: Any) -> DiskLog:
+    """A log of some twenty small segments."""
+    log = DiskLog(folder, segment_size=500, **options)
+    for number in range(1, 81):
+        log.append(message(number))
+    return log
+
+
+def test_retention_by_size_spares_what_a_reader_needs_up_to_twice_the_limit(
+    tmp_path: Path,
+) -> None:
+    log = filled(tmp_path, keep_bytes=2000)
+    everything = log.tail
+    log.retain([0])
+    assert everything - 4000 - 1000 < log.head <= everything - 4000 + 1000
+    reader = log.head
+    log.retain([reader])
+    assert log.head == reader
+    log.retain([reader + 600, log.tail])
+    assert reader < log.head <= reader + 600
+    log.retain([])
+    assert everything - 3000 <= log.head <= everything - 2000
+    assert log.gauge.head == log.head
+    assert log.read(log.head, 4) == b"TORQ"
+    bases = sorted(int(path.stem) for path in tmp_path.glob("*.torqlog"))
+    assert bases[0] == log.head
+    log.close()
+    again = DiskLog(tmp_path, segment_size=500)
+    assert (again.head, again.tail) == (bases[0], everything)
+    again.close()
+
+
+def test_retention_by_age(tmp_path: Path) -> None:
+    now = [time.time_ns()]
+    log = filled(tmp_path, keep_seconds=60, clock=lambda: now[0])
+    log.retain([])
+    assert log.head == 0
+    now[0] += 61_000_000_000
+    log.retain([])
+    assert len(list(tmp_path.glob("*.torqlog"))) == 1
+    log.close()
+
+
+def test_without_limits_everything_is_kept(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    log.retain([])
+    assert log.head == 0
+    log.close()
+
+
+def test_fsync_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), real(fd))[1])
+    always = DiskLog(tmp_path / "always", fsync="always")
+    always.append(message(1))
+    assert (always.durable, synced) == (0, [])
+    always.sync()
+    assert always.durable == always.tail
+    assert len(synced) == 1
+    always.sync()
+    assert len(synced) == 1
+    never = DiskLog(tmp_path / "never", fsync="never")
+    never.append(message(1))
+    never.sync()
+    assert (never.durable, len(synced)) == (never.tail, 1)
+    now = [10**12]
+    done = threading.Event()
+    interval = DiskLog(
+        tmp_path / "interval",
+        fsync="interval",
+        interval_ms=100,
+        clock=lambda: now[0],
+        on_durable=done.set,
+    )
+    interval.append(message(1))
+    first = interval.tail
+    interval.sync()
+    assert done.wait(10)
+    assert interval.durable == first
+    interval.append(message(2))
+    interval.sync()
+    assert len(synced) == 2, "the interval is not over"
+    done.clear()
+    now[0] += 100_000_000
+    interval.sync()
+    assert done.wait(10)
+    assert interval.durable == interval.tail
+    for log in (always, never, interval):
+        log.close()
+
+
+@pytest.mark.parametrize("fsync", ["always", "interval"])
+def test_a_disk_that_refuses_to_sync_promises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: FsyncPolicy
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is dying")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    log = DiskLog(tmp_path, fsync=fsync, interval_ms=0)
+    log.append(message(1))
+    with pytest.raises(LogError, match="dying"):
+        for _ in range(1000):
+            log.sync()
+            time.sleep(0.001)
+    assert log.durable == 0
+    log.close()
 
 
 def test_a_folder_that_is_no_log_is_refused(tmp_path: Path) -> None:
