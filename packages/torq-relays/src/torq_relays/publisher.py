@@ -39,6 +39,7 @@ _FLUSH_SECONDS = 50e-6
 _LONGEST_FLUSH_SECONDS = 1e-3
 _READ_BYTES = 1 << 18
 """The relay acknowledges so often: nothing is there to be read before."""
+_SETTLED_SECONDS = 1.0
 _NOTHING = struct.pack("i", 0)
 
 
@@ -65,6 +66,8 @@ class Publisher:
         self._look_ns = _LOOK_NS
         self._awake = threading.Event()
         self._flusher: threading.Thread | None = None
+        self._backoff = Backoff(first=0.01, most=0.5)
+        self._connected_at = -_SETTLED_SECONDS
         self.is_closed = False
         """Whether nothing can be sent any more."""
 
@@ -149,14 +152,14 @@ class Publisher:
             return self._session.sequence
 
     def flush(self) -> None:
-        """Wait until the relay has everything, as durably as the domain promises."""
+        """Wait until the relay has everything, as durably as the domain promises.
+
+        Raises :class:`TransportError`, with the relay's complaint, when it takes nothing for too
+        long; what it has not got is kept, and sent again.
+        """
         with self._lock:
             self._write_waiting()
-            while not self._session.is_flushed:
-                self._ask()
-                connection = self._socket
-                while not self._session.is_flushed and self._socket is connection:
-                    self._receive(wait=True)
+            self._wait_until(lambda: self._session.is_flushed)
 
     def close(self) -> None:
         """Flush, and leave."""
@@ -244,8 +247,26 @@ class Publisher:
         if self._unread_bytes >= _READ_BYTES:
             self._unread_bytes = 0
             self._receive(wait=False)
-        while self._session.is_full:
+        if self._session.is_full:
+            self._wait_until(lambda: not self._session.is_full)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        """Take acknowledgements until ``condition``, as long as they tell of any progress."""
+        session = self._session
+        asked: socket.socket | None = None
+        known, deadline = session.acknowledged, time.monotonic() + self._timeout
+        while not condition():
+            if self._socket is not asked:
+                self._ask()
+                asked = self._socket
             self._receive(wait=True)
+            if session.acknowledged != known:
+                known, deadline = session.acknowledged, time.monotonic() + self._timeout
+            elif time.monotonic() > deadline:
+                last = f": {session.errors[-1].detail}" if session.errors else ""
+                raise TransportError(
+                    f"the relay at {self._path} has taken nothing for {self._timeout} s{last}"
+                )
 
     def _ask(self) -> None:
         try:
@@ -283,7 +304,11 @@ class Publisher:
     def _reconnect(self) -> None:
         self._disconnect()
         deadline = time.monotonic() + self._timeout
-        backoff = Backoff(first=0.01, most=0.5)
+        backoff = self._backoff
+        if time.monotonic() - self._connected_at > _SETTLED_SECONDS:
+            backoff.reset()
+        else:  # it let us in and out again: not a reason to hammer at it
+            time.sleep(backoff.next_delay())
         while True:
             try:
                 self._greet()
@@ -293,6 +318,7 @@ class Publisher:
                     raise
                 time.sleep(backoff.next_delay())
             else:
+                self._connected_at = time.monotonic()
                 return
 
     def _greet(self) -> None:

@@ -102,6 +102,11 @@ class PublisherSession:
             self._timestamp_ns = max(self._timestamp_ns, last_timestamp_ns)
 
     @property
+    def acknowledged(self) -> tuple[int, int]:
+        """The highest sequences that the relay has appended, and made durable."""
+        return self._appended, self._durable
+
+    @property
     def is_full(self) -> bool:
         """Whether too much waits for the relay's word."""
         return self._unacknowledged_bytes > MAX_UNACKNOWLEDGED
