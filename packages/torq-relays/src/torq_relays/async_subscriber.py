@@ -46,7 +46,7 @@ class AsyncSubscriber:
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._follower: Follower | None = None
-        self._inbox = Inbox(session.position)
+        self._inbox = Inbox(session.position, session.log_id)
         self._closed = False
         self.reconnects = 0
         """How often a lost connection was taken up again."""
@@ -90,7 +90,7 @@ class AsyncSubscriber:
     @property
     def bookmark(self) -> Bookmark:
         """:attr:`position` with the log that it belongs to: store it, and ``start`` there."""
-        return Bookmark(self._session.log_id, self.position)
+        return Bookmark(self._inbox.log_id, self.position)
 
     @property
     def session(self) -> SubscriberSession:
@@ -164,7 +164,7 @@ class AsyncSubscriber:
         if batches:
             await asyncio.sleep(0)  # others' turn: a busy log would never let go
             return
-        self._inbox.reached(self._session.position)
+        self._inbox.reached(self._session.position, self._session.log_id)
         request = follower.request()
         if request and self._socket is not None:
             await self._send(self._socket, request)
@@ -195,7 +195,7 @@ class AsyncSubscriber:
         if not chunk:
             raise ConnectionLostError(f"the relay at {self._path} hung up")
         self._follower = take(self._session, self._inbox, self._follower, chunk, descriptors)
-        self._inbox.reached(self._session.position)
+        self._inbox.reached(self._session.position, self._session.log_id)
 
     def _disconnect(self) -> None:
         if self._follower is not None:

@@ -29,10 +29,10 @@ _ORIGIN_SIZE = 18
 class Batch:
     """One or more verified messages, one behind the other."""
 
-    __slots__ = ("_count", "in_log", "messages", "position", "start")
+    __slots__ = ("_count", "in_log", "log_id", "messages", "position", "start")
 
     def __init__(
-        self, messages: bytes, start: int, *, in_log: bool = True, count: int = -1
+        self, messages: bytes, start: int, *, log_id: int = 0, in_log: bool = True, count: int = -1
     ) -> None:
         self.messages = messages
         """The bytes, as their publishers sent them."""
@@ -40,6 +40,8 @@ class Batch:
         """Position of the first message."""
         self.position = start + len(messages) if in_log else start
         """Position behind the last: where a reader who is done with this batch goes on."""
+        self.log_id = log_id
+        """The log in which the positions mean something."""
         self.in_log = in_log
         """Whether it stands in the log; what is said about the log itself does not."""
         self._count = count

@@ -56,7 +56,7 @@ class Subscriber:
         self._busy_poll = busy_poll
         self._socket: socket.socket | None = None
         self._follower: Follower | None = None
-        self._inbox = Inbox(session.position)
+        self._inbox = Inbox(session.position, session.log_id)
         self.reconnects = 0
         """How often a lost connection was taken up again."""
 
@@ -98,7 +98,7 @@ class Subscriber:
     @property
     def bookmark(self) -> Bookmark:
         """:attr:`position` with the log that it belongs to: store it, and ``start`` there."""
-        return Bookmark(self._session.log_id, self.position)
+        return Bookmark(self._inbox.log_id, self.position)
 
     @property
     def session(self) -> SubscriberSession:
@@ -163,7 +163,7 @@ class Subscriber:
         self._inbox.put(batches)
         if batches:
             return
-        self._inbox.reached(self._session.position)
+        self._inbox.reached(self._session.position, self._session.log_id)
         request = follower.request()
         if request:
             self._send(request)
@@ -203,7 +203,7 @@ class Subscriber:
         if not chunk:
             raise ConnectionLostError(f"the relay at {self._path} hung up")
         self._follower = take(self._session, self._inbox, self._follower, chunk, descriptors)
-        self._inbox.reached(self._session.position)
+        self._inbox.reached(self._session.position, self._session.log_id)
 
     def _disconnect(self) -> None:
         if self._follower is not None:

@@ -155,17 +155,17 @@ class SubscriberSession:
     def _wanted(self, chunk: bytes, at: int, stop: int, count: int, batches: list[Batch]) -> None:
         whole = chunk if at == 0 and stop == len(chunk) else None
         if self._filter.passes_all:
-            batches.append(Batch(whole or chunk[at:stop], self.position, count=count))
+            batches.append(Batch(whole or chunk[at:stop], self.position, log_id=self.log_id, count=count))
         else:
             origin = self.position - at
             batches += [
-                Batch(chunk[start:end], origin + start)
+                Batch(chunk[start:end], origin + start, log_id=self.log_id)
                 for start, end in self._filter.runs(chunk, at, stop)
             ]
         self.position += stop - at
 
     def _batch(self, messages: bytes, count: int) -> Batch:
-        batch = Batch(messages, self.position, count=count)
+        batch = Batch(messages, self.position, log_id=self.log_id, count=count)
         self.position = batch.position
         return batch
 
@@ -189,7 +189,11 @@ class SubscriberSession:
         if gap.cause in (GapCause.LAPPED, GapCause.RETIRED):
             self.ledger.tracker.clear()
         self.position = gap.to_position
-        return Batch(control_message(self.domain, RELAY_SOURCE, gap), self.position, in_log=False)
+        return self._aside(control_message(self.domain, RELAY_SOURCE, gap))
+
+    def _aside(self, message: bytes) -> Batch:
+        """A batch of what stands in no log."""
+        return Batch(message, self.position, log_id=self.log_id, in_log=False)
 
     def _control(self, message: Message) -> Iterator[Batch]:
         for tlv in message.tlvs:
@@ -207,7 +211,7 @@ class SubscriberSession:
                 self._start_mode = 2
             elif isinstance(tlv, SystemHealth):
                 self.greeted = True  # a monitor gets no other greeting
-                yield Batch(message.tobytes(), self.position, in_log=False)
+                yield self._aside(message.tobytes())
             elif isinstance(tlv, Error):
                 if tlv.code is not ErrorCode.OTHER or not self.greeted:
                     raise RefusedError(f"the relay refused: {tlv.detail} ({tlv.code.name})")
