@@ -22,6 +22,7 @@ from torq_relays import (
     AsyncSubscriber,
     DiskLog,
     Publisher,
+    RelayLimits,
     RingLog,
     Subscriber,
     socket_path,
@@ -168,8 +169,9 @@ def test_position_and_lag_of_a_mapped_reader_are_visible_to_the_relay(runtime_di
 
 
 def test_a_sleeping_reader_is_woken_and_a_busy_one_needs_no_wake_up(runtime_dir: Path) -> None:
+    no_heartbeats = RelayLimits(heartbeat_ms=60_000)  # they would wake a reader, too
     with (
-        running_relay(MD, runtime_dir),
+        running_relay(MD, runtime_dir, limits=no_heartbeats),
         Publisher.connect(MD, source=7, runtime_dir=runtime_dir) as publisher,
         Subscriber.connect(MD, runtime_dir=runtime_dir) as sleeping,
         Subscriber.connect(MD, runtime_dir=runtime_dir, busy_poll=True) as busy,

@@ -109,23 +109,21 @@ class Publisher:
         cannot be sent, :class:`TransportError` when the relay stays away too long.
         """
         with self._lock:
-            session = self._session
             if self._socket is None:
                 raise ConnectionLostError("this publisher is closed")
-            message = session.encode(*tlvs)
+            message = self._session.encode(*tlvs)
             now = time.monotonic_ns()
-            if not self._waiting and now - self._written_ns > _PAUSE_NS:
-                self._look_ns = _LOOK_NS
-                self._write(message)
-                return session.sequence
-            if not self._waiting:
+            waiting = self._waiting
+            if not waiting:
+                if now - self._written_ns > _PAUSE_NS:
+                    self._look_ns = _LOOK_NS
+                    self._write(message)
+                    return self._session.sequence
                 self._wake_flusher()
-            self._waiting += message
-            if len(self._waiting) >= _COALESCED or (
-                now >= self._next_look_ns and self._is_caught_up(self._socket, now)
-            ):
-                self._write_waiting()
-            return session.sequence
+            waiting += message
+            if now >= self._next_look_ns or len(waiting) >= _COALESCED:
+                self._write_if_caught_up(now)
+            return self._session.sequence
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence."""
@@ -193,6 +191,13 @@ class Publisher:
                 self._disconnect()
             self._stop_flusher()
 
+    def _write_if_caught_up(self, now: int) -> None:
+        """Write what was collected, if it is much or the relay waits for it."""
+        if self._socket is not None and (
+            len(self._waiting) >= _COALESCED or self._is_caught_up(self._socket, now)
+        ):
+            self._write_waiting()
+
     def _is_caught_up(self, connection: socket.socket, now: int) -> bool:
         """Whether the relay has read everything that was written."""
         self._look_ns = min(2 * self._look_ns, _LONGEST_LOOK_NS)
@@ -225,10 +230,9 @@ class Publisher:
         if time.monotonic_ns() < self._next_look_ns + _LOOK_NS:
             return True  # whoever is sending looks for itself
         with self._lock:
-            if self._socket is not None and self._waiting:
+            if self._waiting:
                 with contextlib.suppress(TransportError):  # the next call of the user's meets it
-                    if self._is_caught_up(self._socket, time.monotonic_ns()):
-                        self._write_waiting()
+                    self._write_if_caught_up(time.monotonic_ns())
             return bool(self._waiting) and not self.is_closed
 
     def _write_waiting(self) -> None:

@@ -176,8 +176,13 @@ class MappedReader(Reader):
         """Wake the reader, if it sleeps."""
         if self._page.is_waiting:
             self._page.is_waiting = False
-            self.queue_if_idle(self.relay.wake)
-            self._flush()
+            try:
+                if not self._outgoing:  # else what waits there wakes it
+                    self.socket.send(self.relay.wake)
+            except BlockingIOError:
+                return  # so much is there to be read that it cannot sleep
+            except OSError:
+                self.close()
 
     def pump(self) -> None:
         """Write what waits; then pass the region that was asked for."""

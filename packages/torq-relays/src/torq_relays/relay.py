@@ -115,8 +115,8 @@ class Relay:
         """End the wait of this turn, from any thread."""
         try:
             self._wake_sender.send(b"x")
-        except BlockingIOError:
-            return  # nudged often enough already
+        except OSError:
+            return  # nudged often enough already, or at its end
 
     def _turn(self) -> None:
         """One round: read from publishers, make durable, let readers see, acknowledge."""

@@ -57,6 +57,8 @@ class Subscriber:
         self._socket: socket.socket | None = None
         self._follower: Follower | None = None
         self._inbox = Inbox(session.position, session.log_id)
+        self._unread = b""
+        """What the relay said beside the log, while there was something to read in it."""
         self.reconnects = 0
         """How often a lost connection was taken up again."""
 
@@ -163,6 +165,10 @@ class Subscriber:
         self._inbox.put(batches)
         if batches:
             return
+        if self._unread:
+            unread, self._unread = self._unread, b""
+            self._inbox.put(self._session.receive(unread))
+            return
         self._inbox.reached(self._session.position, self._session.log_id)
         request = follower.request()
         if request:
@@ -202,10 +208,15 @@ class Subscriber:
             raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
         if not chunk:
             raise ConnectionLostError(f"the relay at {self._path} hung up")
+        if self._follower is not None and not descriptors and self._follower.has_news():
+            self._unread += chunk  # what woke us matters less than what for
+            return
+        chunk, self._unread = self._unread + chunk, b""
         self._follower = take(self._session, self._inbox, self._follower, chunk, descriptors)
         self._inbox.reached(self._session.position, self._session.log_id)
 
     def _disconnect(self) -> None:
+        self._unread = b""
         if self._follower is not None:
             self._follower.close()
             self._follower = None

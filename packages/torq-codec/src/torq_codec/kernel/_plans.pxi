@@ -74,26 +74,37 @@ ctypedef struct Known:
     uint8_t[40] packed
 
 cdef enum:
-    KNOWN = 1024
+    SETS = 2048
 
-cdef Known[KNOWN] _known_objects
-cdef Known[KNOWN] _known_bytes
+# Two places for each hash: the one that was used last stands first.
+cdef Known[2 * SETS] _known_objects
+cdef Known[2 * SETS] _known_bytes
+
+
+cdef int _remember(Known* known, object instrument, const uint8_t* packed) except -1:
+    """Put an instrument first, the first one second; the second is forgotten."""
+    Py_INCREF(instrument)
+    Py_XDECREF(known[1].instrument)
+    known[1] = known[0]
+    known[0].instrument = <PyObject*>instrument
+    memcpy(known[0].packed, packed, 40)
+    return 0
 
 
 cdef inline int _write_instrument(object value, uint8_t* p) except -1:
-    cdef Known* known = &_known_objects[(<size_t><PyObject*>value >> 6) % KNOWN]
+    cdef Known* known = &_known_objects[2 * ((<size_t><PyObject*>value >> 6) % SETS)]
     cdef bytes raw
-    if known.instrument == <PyObject*>value:
-        memcpy(p, known.packed, 40)
+    if known[0].instrument == <PyObject*>value:
+        memcpy(p, known[0].packed, 40)
+        return 0
+    if known[1].instrument == <PyObject*>value:
+        memcpy(p, known[1].packed, 40)
         return 0
     if type(value) is not _InstrumentId:
         raise TypeError(f"expected an InstrumentId, found {type(value).__name__}")
     raw = _pack_instrument(value)
-    Py_INCREF(value)
-    Py_XDECREF(known.instrument)
-    known.instrument = <PyObject*>value
-    memcpy(known.packed, PyBytes_AS_STRING(raw), 40)
-    memcpy(p, known.packed, 40)
+    memcpy(p, PyBytes_AS_STRING(raw), 40)
+    _remember(known, value, p)
     return 0
 
 
@@ -107,14 +118,13 @@ cdef inline size_t _hash_of(const uint8_t* p) noexcept nogil:
 
 
 cdef inline object _read_instrument(const uint8_t* p):
-    cdef Known* known = &_known_bytes[_hash_of(p) % KNOWN]
-    if known.instrument != NULL and memcmp(known.packed, p, 40) == 0:
-        return <object>known.instrument
+    cdef Known* known = &_known_bytes[2 * (_hash_of(p) % SETS)]
+    if known[0].instrument != NULL and memcmp(known[0].packed, p, 40) == 0:
+        return <object>known[0].instrument
+    if known[1].instrument != NULL and memcmp(known[1].packed, p, 40) == 0:
+        return <object>known[1].instrument
     value = _unpack_instrument(PyBytes_FromStringAndSize(<const char*>p, 40))
-    Py_INCREF(value)
-    Py_XDECREF(known.instrument)
-    known.instrument = <PyObject*>value
-    memcpy(known.packed, p, 40)
+    _remember(known, value, p)
     return value
 
 
