@@ -7,7 +7,6 @@ Run all: ``uv run torq bench``; this file alone: ``uv run python tests/benchmark
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
 import tempfile
 import time
@@ -15,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pyperf
 import zmq
-from rivals import CONTENDERS, Contender, Torq, ZeroMq
+from rivals import CONTENDERS, Contender, Torq, ZeroMq, nats_server
 from subjects import DOMAIN, INSTRUMENTS, SIZE, TRADES, blocks
 
 from torq_relays import Publisher, Subscriber, socket_path
@@ -193,7 +193,7 @@ def zeromq_small_sends() -> float:
             reader.join()
             sender.close()
             context.term()
-        return (ended - started) / SMALL_SENDS
+        return float(ended - started) / SMALL_SENDS
 
 
 def main() -> None:
@@ -201,25 +201,23 @@ def main() -> None:
     runner = pyperf.Runner()
     one, four = [False], [False, False, False, True]
 
-    def bench(name: str, measure: Callable[[], float]) -> None:
+    def bench(name: str, measure: Callable[..., float], *arguments: Any, **options: Any) -> None:
         def timed(loops: int) -> float:
-            return sum(measure() for _ in range(loops))
+            return sum(measure(*arguments, **options) for _ in range(loops))
 
         runner.bench_time_func(name, timed)
 
-    names = [
-        name for name in CONTENDERS if name != "nats" or os.access("/usr/sbin/nats-server", os.X_OK)
-    ]
+    names = [name for name in CONTENDERS if name != "nats" or nats_server()]
     for name in names:
-        bench(f"relay 1 to 1, {name}", lambda name=name: carried(name, one))
+        bench(f"relay 1 to 1, {name}", carried, name, one)
     for name in names:
-        bench(f"relay 1 to 4, {name}", lambda name=name: carried(name, four))
-    bench("relay's own cost 1 to 1, torq", lambda: carried("torq", one, cpu=True))
-    bench("relay's own cost 1 to 4, torq", lambda: carried("torq", four, cpu=True))
+        bench(f"relay 1 to 4, {name}", carried, name, four)
+    bench("relay's own cost 1 to 1, torq", carried, "torq", one, cpu=True)
+    bench("relay's own cost 1 to 4, torq", carried, "torq", four, cpu=True)
     for part in (50, 99):
-        bench(f"latency p{part}, torq, busy_poll", lambda part=part: torq_latency(part, busy=True))
-        bench(f"latency p{part}, torq, sleeping", lambda part=part: torq_latency(part, busy=False))
-        bench(f"latency p{part}, zeromq, sleeping", lambda part=part: zeromq_latency(part))
+        bench(f"latency p{part}, torq, busy_poll", torq_latency, part, busy=True)
+        bench(f"latency p{part}, torq, sleeping", torq_latency, part, busy=False)
+        bench(f"latency p{part}, zeromq, sleeping", zeromq_latency, part)
     bench("small sends, torq", torq_small_sends)
     bench("small sends, zeromq", zeromq_small_sends)
 

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import pyperf
 from goals import GOALS, Goal
 from picture import picture
+from rivals import nats_server
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -165,7 +165,7 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} x {model}, Linux {platform.release().split('-')[0]},"
         f" {platform.python_implementation()} {platform.python_version()},"
-        f" {'with' if shutil.which('nats-server') else 'without'} nats-server"
+        f" {'with' if nats_server() else 'without'} nats-server"
     )
 
 

@@ -21,7 +21,7 @@ from subjects import DOMAIN, END, INSTRUMENTS, SIZE
 from torq_relays import Publisher, Relay, RingLog, Subscriber, socket_path
 from torq_types import TransportError
 
-__all__ = ["CONTENDERS", "Contender", "Nats", "RawCopy", "Torq", "ZeroMq"]
+__all__ = ["CONTENDERS", "Contender", "Nats", "RawCopy", "Torq", "ZeroMq", "nats_server"]
 
 Ready = Callable[[], None]
 
@@ -62,9 +62,7 @@ class Torq(Contender):
     busy_poll = False
 
     def relay(self) -> None:
-        Relay(
-            DOMAIN, RingLog(), socket_path(DOMAIN, self.folder), busy_poll=self.busy_poll
-        ).run()
+        Relay(DOMAIN, RingLog(), socket_path(DOMAIN, self.folder), busy_poll=self.busy_poll).run()
 
     def publish(self, blocks: Sequence[bytes]) -> None:
         with Publisher.connect(DOMAIN, source=7, runtime_dir=self.folder) as publisher:
@@ -142,6 +140,11 @@ class ZeroMq(Contender):
         return count
 
 
+def nats_server() -> str:
+    """The server's path, empty without one. Debian keeps it where only root looks."""
+    return shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
+
+
 class Nats(Contender):
     """A core NATS server and the nats-py client."""
 
@@ -149,8 +152,8 @@ class Nats(Contender):
     port = 14222
 
     def relay(self) -> None:
-        server = shutil.which("nats-server") or "/usr/sbin/nats-server"
-        os.execv(server, [server, "-a", "127.0.0.1", "-p", str(self.port)])
+        server = nats_server()
+        os.execv(server, [server, "-a", "127.0.0.1", "-p", str(self.port), "-l", "/dev/null"])
 
     def publish(self, blocks: Sequence[bytes]) -> None:
         async def run() -> None:
@@ -169,9 +172,10 @@ class Nats(Contender):
         async def run() -> int:
             import nats
 
+            count = 0
+
             client = await nats.connect(f"nats://127.0.0.1:{self.port}")
             done = asyncio.Event()
-            count = 0
 
             async def take(message: object) -> None:
                 nonlocal count
@@ -237,6 +241,4 @@ class RawCopy(Contender):
                 return total // SIZE + 1
 
 
-CONTENDERS: dict[str, type[Contender]] = {
-    kind.name: kind for kind in (Torq, ZeroMq, Nats, RawCopy)
-}
+CONTENDERS: dict[str, type[Contender]] = {kind.name: kind for kind in (Torq, ZeroMq, Nats, RawCopy)}

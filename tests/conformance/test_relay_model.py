@@ -76,9 +76,7 @@ class RelayMachine(RuleBasedStateMachine):
             log = DiskLog(self.folder / "log", segment_size=40 * SIZE)
         else:
             log = RingLog(4096)
-        self.relay = self.relay_life.enter_context(
-            running_relay(self.domain, self.folder, log=log)
-        )
+        self.relay = self.relay_life.enter_context(running_relay(self.domain, self.folder, log=log))
         if self.domain is Domain.MARKET_DATA:
             self.log_ids.append(log.log_id)
 
@@ -220,7 +218,7 @@ class RelayMachine(RuleBasedStateMachine):
 
 
 def test_relay_and_clients_agree_with_the_model() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         RelayMachine,
         settings=settings(
             max_examples=400,

@@ -115,12 +115,17 @@ def test_a_full_disk_loses_nothing_that_was_promised(runtime_dir: Path) -> None:
     with relay_alone(runtime_dir, domain, file_limit=20_000) as relay:
         publisher = Publisher.connect(domain, source=7, runtime_dir=runtime_dir, timeout=1)
         flushed = sent = 0
-        with pytest.raises(TransportError):
+
+        def fill() -> None:
+            nonlocal flushed, sent
             while sent < 5000:
                 publisher.send(Heartbeat(sent + 1, 0))
                 sent += 1
                 publisher.flush()
                 flushed = sent
+
+        with pytest.raises(TransportError):
+            fill()
         assert 100 < flushed < 400
         assert any("append" in error.detail for error in publisher.session.errors)
         assert relay.poll() is None, "the relay goes on serving its readers"
@@ -169,5 +174,3 @@ def test_a_relay_is_replaced_under_four_clients(runtime_dir: Path, hard: bool) -
     finally:
         for client in clients:
             client.close()
-
-

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from torq_relays import Bookmark, Publisher, Relay, Subscriber, open_log, socket_path
+from torq_relays.subscribing_session import Start
 from torq_types import Domain, Heartbeat, SequenceGap, TransportError
 
 DOMAIN = Domain.EXECUTION
@@ -57,7 +58,7 @@ def subscriber(folder: Path) -> None:
     with path.open("wb") as file:
         file.write(whole)
     lines = whole.splitlines()
-    start = Bookmark.parse(lines[-1].split()[0].decode()) if lines else "earliest"
+    start: Start = Bookmark.parse(lines[-1].split()[0].decode()) if lines else "earliest"
     notes = os.open(path, os.O_WRONLY | os.O_APPEND)
     with Subscriber.connect(DOMAIN, start=start, runtime_dir=folder, timeout=30) as client:
         for batch in client.batches():

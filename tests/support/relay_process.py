@@ -43,7 +43,8 @@ def reader(folder: Path, domain: Domain, mapped: bool) -> None:
     with Subscriber.connect(
         domain, start="earliest", runtime_dir=folder, mapped=mapped, name="reader"
     ) as client:
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         for batch in client.batches():
             for message in batch:
                 gap = message.get(SequenceGap)
@@ -56,7 +57,8 @@ def reader(folder: Path, domain: Domain, mapped: bool) -> None:
                 count += 1
                 beat = message.get(Heartbeat)
                 if beat is not None and beat.position == LAST:
-                    print(json.dumps({"count": count, "gaps": gaps, "position": position}))
+                    found = {"count": count, "gaps": gaps, "position": position}
+                    sys.stdout.write(json.dumps(found))
                     return
 
 

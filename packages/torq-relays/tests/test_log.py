@@ -180,7 +180,12 @@ def test_without_limits_everything_is_kept(tmp_path: Path) -> None:
 def test_fsync_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), real(fd))[1])
+
+    def note(descriptor: int) -> None:
+        synced.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", note)
     always = DiskLog(tmp_path / "always", fsync="always")
     always.append(message(1))
     assert (always.durable, synced) == (0, [])
@@ -229,10 +234,14 @@ def test_a_disk_that_refuses_to_sync_promises_nothing(
     monkeypatch.setattr(os, "fdatasync", fail)
     log = DiskLog(tmp_path, fsync=fsync, interval_ms=0)
     log.append(message(1))
-    with pytest.raises(LogError, match="dying"):
+
+    def keep_syncing() -> None:
         for _ in range(1000):
             log.sync()
             time.sleep(0.001)
+
+    with pytest.raises(LogError, match="dying"):
+        keep_syncing()
     assert log.durable == 0
     log.close()
 

@@ -245,9 +245,7 @@ def test_readers_follow_a_log_over_its_segments(tmp_path: Path, runtime_dir: Pat
         for messages in (live, stream):
             seen = [next(messages)[SignalIdentity].strategy_id for _ in range(200)]
             assert seen == list(range(200))
-        with Subscriber.connect(
-            Domain.SIGNAL, start="earliest", runtime_dir=runtime_dir
-        ) as late:
+        with Subscriber.connect(Domain.SIGNAL, start="earliest", runtime_dir=runtime_dir) as late:
             seen = [m[SignalIdentity].strategy_id for m in itertools.islice(late, 200)]
             assert seen == list(range(200))
     assert len(list((tmp_path / "log").glob("*.torqlog"))) > 3

@@ -155,7 +155,9 @@ class SubscriberSession:
     def _wanted(self, chunk: bytes, at: int, stop: int, count: int, batches: list[Batch]) -> None:
         whole = chunk if at == 0 and stop == len(chunk) else None
         if self._filter.passes_all:
-            batches.append(Batch(whole or chunk[at:stop], self.position, log_id=self.log_id, count=count))
+            batches.append(
+                Batch(whole or chunk[at:stop], self.position, log_id=self.log_id, count=count)
+            )
         else:
             origin = self.position - at
             batches += [

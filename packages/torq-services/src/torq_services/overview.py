@@ -110,5 +110,6 @@ def _traffic(name: str, relays: Mapping[str, RelayStatus]) -> tuple[int, int, in
     return (
         sum(publisher.rate for publisher in publishers),
         sum(subscriber.lag for subscriber in subscribers),
-        sum(p.holes + p.repeats for p in publishers) + sum(s.gaps for s in subscribers),
+        sum(p.holes + p.repeats for p in publishers)
+        + sum(s.gaps + s.holes + s.repeats for s in subscribers),
     )

@@ -27,6 +27,7 @@ for _command in (
     setup.init,
     setup.doctor,
     develop.validate,
+    develop.bench,
 ):
     app.command()(_command)
 app.command("test", context_settings={"ignore_unknown_options": True})(develop.run_tests)

@@ -1,4 +1,4 @@
-"""``validate``, ``test``: for those who change Torq."""
+"""``validate``, ``test``, ``bench``: for those who change Torq, or doubt its figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torq_services.checks.precision import check_paths
 from torq_services.cli.options import RuntimeDir, printer, workspace_root
 from torq_types import ConfigError
 
-__all__ = ["run_tests", "validate"]
+__all__ = ["bench", "run_tests", "validate"]
 
 # import-linter has no module to run: 'python -m importlinter.cli' succeeds without checking.
 _LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
@@ -54,6 +54,19 @@ def run_tests(
 ) -> None:
     """Run the whole test suite, in parallel. The tests make their own instances."""
     command = [sys.executable, "-m", "pytest", "-n", "auto", *(arguments or [])]
+    raise typer.Exit(subprocess.run(command, cwd=_root(), check=False).returncode)
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="In under five minutes.")] = False,
+    update_docs: Annotated[
+        bool, typer.Option("--update-docs", help="Rewrite docs/performance.md.")
+    ] = False,
+    runtime_dir: RuntimeDir = None,
+) -> None:
+    """Measure Torq beside its rivals; reports go to bench-reports/. The relays are its own."""
+    command = [sys.executable, str(_root() / "tests" / "benchmarks" / "report.py")]
+    command += ["--quick"] * quick + ["--update-docs"] * update_docs
     raise typer.Exit(subprocess.run(command, cwd=_root(), check=False).returncode)
 
 
