@@ -5,135 +5,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import cache
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
-from torq_codec.identifiers import pack_instrument, unpack_instrument
+from torq_codec.kernel._pure.blocks import BlockPlan
 from torq_codec.kernel._pure.scanning import Buffer
-from torq_codec.layout import Block, Layout, Part, Variable, layout_of
-from torq_types import TLV, Decimal64, Entry, FieldError, TruncatedError
+from torq_codec.layout import Layout, Variable, layout_of
+from torq_types import TLV, Entry, FieldError, TruncatedError
 
 __all__ = ["Plan", "plan_for"]
 
-_FORMATS = {
-    "u8": "B",
-    "u16": "H",
-    "u32": "I",
-    "u64": "Q",
-    "i8": "b",
-    "i32": "i",
-    "i64": "q",
-}
 _TLV = struct.Struct("<HBBI")
 _U32 = struct.Struct("<I")
 _ARRAY = struct.Struct("<II")
 _ZEROS = tuple(bytes(count) for count in range(8))
-
-
-def _pack_wide(size: int, signed: bool) -> Callable[[Any], bytes]:
-    def pack(value: Any) -> bytes:
-        return int.to_bytes(value, size, "little", signed=signed)
-
-    return pack
-
-
-def _pack_bytes(size: int) -> Callable[[Any], bytes]:
-    def pack(value: Any) -> bytes:
-        if len(value) != size:
-            raise ValueError(f"{len(value)} bytes where {size} belong")
-        return bytes(value)
-
-    return pack
-
-
-def _unpack_wide(signed: bool) -> Callable[[Any], int]:
-    def unpack(value: Any) -> int:
-        return int.from_bytes(value, "little", signed=signed)
-
-    return unpack
-
-
-class _BlockPlan:
-    """Packs and unpacks one fixed block with a single ``struct`` format."""
-
-    def __init__(self, block: Block) -> None:
-        self.size = block.size
-        self.fields = block.fields
-        self.empty = not block.parts
-        if self.empty:
-            return
-        getter = attrgetter(*(part.attribute for part in block.parts))
-        single = len(block.parts) == 1
-        self.values: Callable[[Any], tuple[Any, ...]] = (
-            (lambda owner: (getter(owner),)) if single else getter
-        )
-        self.struct = struct.Struct(self._format(block))
-        self.packers: list[tuple[int, Callable[[Any], Any]]] = []
-        # For each field: the index of its first part, and how to make the value from the parts.
-        self.unpackers: list[tuple[int, int, Callable[[Any], Any] | None]] = []
-        indices: dict[str, list[int]] = {}
-        for index, part in enumerate(block.parts):
-            indices.setdefault(part.field, []).append(index)
-            packer = self._packer(part)
-            if packer is not None:
-                self.packers.append((index, packer))
-        for field in block.fields:
-            first, *rest = indices[field]
-            unpacker = None if rest else self._unpacker(block.parts[first])
-            self.unpackers.append((first, rest[0] if rest else -1, unpacker))
-
-    @staticmethod
-    def _format(block: Block) -> str:
-        pieces, offset = ["<"], 0
-        for part in block.parts:
-            pieces.append(f"{part.offset - offset}x" if part.offset > offset else "")
-            pieces.append(_FORMATS.get(part.wire, f"{part.size}s"))
-            offset = part.offset + part.size
-        pieces.append(f"{block.size - offset}x" if block.size > offset else "")
-        return "".join(pieces)
-
-    @staticmethod
-    def _packer(part: Part) -> Callable[[Any], Any] | None:
-        if part.wire == "instrument":
-            return pack_instrument
-        if part.wire in _FORMATS:
-            return None
-        if part.wire.startswith("bytes"):
-            return _pack_bytes(part.size)
-        return _pack_wide(part.size, signed=part.wire[0] == "i")
-
-    @staticmethod
-    def _unpacker(part: Part) -> Callable[[Any], Any] | None:
-        if part.enum is not None:
-            return part.enum
-        if part.wire == "instrument":
-            return unpack_instrument
-        if part.wire in _FORMATS or part.wire.startswith("bytes"):
-            return None
-        return _unpack_wide(signed=part.wire[0] == "i")
-
-    def pack(self, owner: Any) -> bytes:
-        if self.empty:
-            return b""
-        values: Any = self.values(owner)
-        if self.packers:
-            values = list(values)
-            for index, packer in self.packers:
-                values[index] = packer(values[index])
-        return self.struct.pack(*values)
-
-    def unpack(self, view: memoryview, at: int) -> list[Any]:
-        """The values of the block's fields, in the block's order of fields."""
-        if self.empty:
-            return []
-        raw = self.struct.unpack_from(view, at)
-        values: list[Any] = []
-        for first, second, unpacker in self.unpackers:
-            if second >= 0:
-                values.append(Decimal64(raw[first], raw[second]))
-            else:
-                values.append(raw[first] if unpacker is None else unpacker(raw[first]))
-        return values
 
 
 class _VariablePlan:
@@ -142,7 +27,7 @@ class _VariablePlan:
     def __init__(self, variable: Variable) -> None:
         self.field = variable.field
         self.entry: type[Entry] | None = variable.entry
-        self.blocks = tuple(_BlockPlan(block) for block in variable.blocks)
+        self.blocks = tuple(BlockPlan(block) for block in variable.blocks)
         self.entry_size = sum(block.size for block in self.blocks)
 
     def pack(self, value: Any) -> bytes:
@@ -204,11 +89,20 @@ class Plan:
         self.defaults = layout.defaults
         self.segments = tuple(
             (
-                _BlockPlan(segment.block),
+                BlockPlan(segment.block),
                 tuple(_VariablePlan(variable) for variable in segment.variables),
             )
             for segment in layout.segments
         )
+        self.in_order = [
+            name
+            for block, variables in self.segments
+            for name in (*block.fields, *(variable.field for variable in variables))
+        ]
+        """The fields as their values stand on the wire."""
+        places = [self.in_order.index(name) for name in self.fields]
+        self.arrange: Callable[[list[Any]], Any] = itemgetter(*places) if len(places) > 1 else tuple
+        """From that order to the constructor's."""
 
     def encode(self, tlv: TLV) -> bytes:
         """Header, value and filling of ``tlv``. Raises :class:`FieldError`."""
@@ -228,21 +122,25 @@ class Plan:
         view = memoryview(buffer)
         if start + length > len(view):
             raise TruncatedError(f"{self.tlv.__name__}: the buffer ends before the value")
-        values = dict(self.defaults)
         at, end = start, start + length
+        values: list[Any] = []
         try:
             for block, variables in self.segments[:schema_version]:
                 if at + block.size > end:
                     raise TruncatedError(
                         f"{self.tlv.__name__}: {length} bytes, too few for version {schema_version}"
                     )
-                values.update(zip(block.fields, block.unpack(view, at), strict=True))
+                values += block.unpack(view, at)
                 at += block.size
                 for variable in variables:
-                    values[variable.field], at = variable.unpack(view, at, end)
+                    value, at = variable.unpack(view, at, end)
+                    values.append(value)
         except (ValueError, TypeError, OverflowError) as error:
             raise FieldError(f"{self.tlv.__name__}: a field has no legal value: {error}") from error
-        return self.tlv(*[values[name] for name in self.fields])
+        if len(values) < len(self.fields):
+            known = dict(zip(self.in_order, values, strict=False))
+            return self.tlv(**{**self.defaults, **known})
+        return self.tlv(*self.arrange(values))
 
 
 @cache
