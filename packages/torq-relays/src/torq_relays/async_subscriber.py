@@ -13,11 +13,9 @@ from types import TracebackType
 from torq_codec import Message
 from torq_relays.backoff import Backoff
 from torq_relays.batch import Batch
-from torq_relays.bookmark import Bookmark
 from torq_relays.following import Follower
-from torq_relays.inbox import Inbox
 from torq_relays.paths import socket_path
-from torq_relays.subscriber import take
+from torq_relays.subscribing import RECEIVE, SubscriberBase
 from torq_relays.subscribing_session import Start, SubscriberSession
 from torq_relays.transports import unix
 from torq_types import (
@@ -32,24 +30,16 @@ from torq_types import (
 
 __all__ = ["AsyncSubscriber"]
 
-_RECEIVE = 1 << 18
 _ANSWER_SECONDS = 5
 _SILENCE_SECONDS = 10
 
 
-class AsyncSubscriber:
+class AsyncSubscriber(SubscriberBase):
     """The asyncio twin of :class:`Subscriber`: ``async for`` over it, or over its batches."""
 
     def __init__(self, session: SubscriberSession, path: Path, timeout: float) -> None:
-        self._session = session
-        self._path = path
-        self._timeout = timeout
-        self._socket: socket.socket | None = None
-        self._follower: Follower | None = None
-        self._inbox = Inbox(session.position, session.log_id)
+        super().__init__(session, path, timeout)
         self._closed = False
-        self.reconnects = 0
-        """How often a lost connection was taken up again."""
 
     @classmethod
     async def connect(
@@ -82,26 +72,6 @@ class AsyncSubscriber:
         await subscriber._reconnect()
         return subscriber
 
-    @property
-    def position(self) -> int:
-        """Behind the last message, or batch, that was handed out."""
-        return self._inbox.position
-
-    @property
-    def bookmark(self) -> Bookmark:
-        """:attr:`position` with the log that it belongs to: store it, and ``start`` there."""
-        return Bookmark(self._inbox.log_id, self.position)
-
-    @property
-    def session(self) -> SubscriberSession:
-        """What is known of the stream: gaps, and every source's holes, repeats and restarts."""
-        return self._session
-
-    @property
-    def gaps(self) -> int:
-        """How often messages were lost."""
-        return self._session.gaps
-
     async def batches(self) -> AsyncIterator[Batch]:
         """Verified runs of messages, as they arrive, for ever."""
         while self._socket is not None or not self._inbox.is_empty:
@@ -124,9 +94,6 @@ class AsyncSubscriber:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever waits for it
-        self._disconnect()
-
-    def __del__(self) -> None:
         self._disconnect()
 
     async def __aenter__(self) -> AsyncSubscriber:
@@ -152,19 +119,14 @@ class AsyncSubscriber:
         except ConnectionLostError:
             if self._closed:
                 return
-            if self._follower is not None:
-                while batches := self._follower.read():
-                    self._inbox.put(batches)
+            self._drain()
             self.reconnects += 1
             await self._reconnect()
 
     async def _follow(self, follower: Follower) -> None:
-        batches = follower.read()
-        self._inbox.put(batches)
-        if batches:
+        if self._read(follower):
             await asyncio.sleep(0)  # others' turn: a busy log would never let go
             return
-        self._inbox.reached(self._session.position, self._session.log_id)
         request = follower.request()
         if request and self._socket is not None:
             await self._send(self._socket, request)
@@ -187,23 +149,14 @@ class AsyncSubscriber:
         try:
             async with asyncio.timeout(seconds):
                 await _readable(connection)
-            chunk, descriptors, _, _ = socket.recv_fds(connection, _RECEIVE, 4)
+            chunk, descriptors, _, _ = socket.recv_fds(connection, RECEIVE, 4)
         except BlockingIOError:
             return
         except (OSError, TimeoutError) as error:
             raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
         if not chunk:
             raise ConnectionLostError(f"the relay at {self._path} hung up")
-        self._follower = take(self._session, self._inbox, self._follower, chunk, descriptors)
-        self._inbox.reached(self._session.position, self._session.log_id)
-
-    def _disconnect(self) -> None:
-        if self._follower is not None:
-            self._follower.close()
-            self._follower = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._took(chunk, descriptors)
 
     async def _reconnect(self) -> None:
         self._disconnect()

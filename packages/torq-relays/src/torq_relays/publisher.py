@@ -11,12 +11,12 @@ import struct
 import termios
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
 from torq_relays.backoff import Backoff
+from torq_relays.flusher import Flusher
 from torq_relays.paths import socket_path
 from torq_relays.publishing_session import PublisherSession
 from torq_relays.transports import unix
@@ -35,8 +35,6 @@ _PAUSE_NS = 4_000
 _LOOK_NS = 10_000
 _LONGEST_LOOK_NS = 80_000
 """A sender that did not looks now and then whether the relay has caught up; ever less often."""
-_FLUSH_SECONDS = 50e-6
-_LONGEST_FLUSH_SECONDS = 1e-3
 _READ_BYTES = 1 << 18
 """The relay acknowledges so often: nothing is there to be read before."""
 _SETTLED_SECONDS = 1.0
@@ -64,12 +62,9 @@ class Publisher:
         self._written_ns = 0
         self._unread_bytes = 0
         self._look_ns = _LOOK_NS
-        self._awake = threading.Event()
-        self._flusher: threading.Thread | None = None
+        self._flusher = Flusher(self.flush_if_idle)
         self._backoff = Backoff(first=0.01, most=0.5)
         self._connected_at = -_SETTLED_SECONDS
-        self.is_closed = False
-        """Whether nothing can be sent any more."""
 
     @classmethod
     def connect(
@@ -119,7 +114,7 @@ class Publisher:
                     self._look_ns = _LOOK_NS
                     self._write(message)
                     return self._session.sequence
-                self._wake_flusher()
+                self._flusher.wake()
             waiting += message
             if now >= self._next_look_ns or len(waiting) >= _COALESCED:
                 self._write_if_caught_up(now)
@@ -167,13 +162,12 @@ class Publisher:
                     self.flush()
                 finally:
                     self._disconnect()
-        self._stop_flusher()
+        self._flusher.join()
 
     def __del__(self) -> None:
         # Dropped without close(): nothing more is promised, but no socket leaks.
-        self.is_closed = True
+        self._flusher.stop()
         self._disconnect()
-        self._awake.set()
 
     def __enter__(self) -> Publisher:
         return self
@@ -189,7 +183,7 @@ class Publisher:
         else:
             with self._lock:
                 self._disconnect()
-            self._stop_flusher()
+            self._flusher.join()
 
     def _write_if_caught_up(self, now: int) -> None:
         """Write what was collected, if it is much or the relay waits for it."""
@@ -207,24 +201,6 @@ class Publisher:
         except OSError:
             return True  # let the write find out what is wrong
 
-    def _wake_flusher(self) -> None:
-        if self._flusher is None:
-            self._flusher = threading.Thread(
-                target=_keep_flushing,
-                args=(weakref.ref(self), self._awake),
-                name="torq-publisher",
-                daemon=True,
-            )
-            self._flusher.start()
-        self._awake.set()
-
-    def _stop_flusher(self) -> None:
-        self.is_closed = True
-        self._awake.set()
-        if self._flusher is not None and self._flusher is not threading.current_thread():
-            self._flusher.join()
-            self._flusher = None
-
     def flush_if_idle(self) -> bool:
         """Write what was collected, if nobody is sending; whether anything waits on."""
         if time.monotonic_ns() < self._next_look_ns + _LOOK_NS:
@@ -233,7 +209,7 @@ class Publisher:
             if self._waiting:
                 with contextlib.suppress(TransportError):  # the next call of the user's meets it
                     self._write_if_caught_up(time.monotonic_ns())
-            return bool(self._waiting) and not self.is_closed
+            return bool(self._waiting)
 
     def _write_waiting(self) -> None:
         if self._waiting:
@@ -338,22 +314,3 @@ class Publisher:
             connection.settimeout(self._timeout)
         except OSError as error:
             raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
-
-
-def _keep_flushing(reference: weakref.ref[Publisher], awake: threading.Event) -> None:
-    """Write what a publisher collected, soon after the relay has caught up."""
-    while True:
-        awake.wait()
-        awake.clear()
-        pause = _FLUSH_SECONDS
-        while True:
-            publisher = reference()
-            if publisher is None or publisher.is_closed:
-                return
-            waits_on = publisher.flush_if_idle()
-            del publisher
-            if not waits_on:
-                break
-            time.sleep(pause)
-            # Each look takes the GIL from the sender: the longer it sends, the fewer.
-            pause = min(2 * pause, _LONGEST_FLUSH_SECONDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -13,10 +11,9 @@ from types import TracebackType
 from torq_codec import Message
 from torq_relays.backoff import Backoff
 from torq_relays.batch import Batch
-from torq_relays.bookmark import Bookmark
 from torq_relays.following import Follower
-from torq_relays.inbox import Inbox
 from torq_relays.paths import socket_path
+from torq_relays.subscribing import RECEIVE, SubscriberBase
 from torq_relays.subscribing_session import Start, SubscriberSession
 from torq_relays.transports import unix
 from torq_types import (
@@ -30,7 +27,6 @@ from torq_types import (
 
 __all__ = ["Subscriber"]
 
-_RECEIVE = 1 << 18
 _ANSWER_SECONDS = 5
 _SILENCE_SECONDS = 10
 """A relay beats once a second: one that is silent for so long is gone."""
@@ -38,7 +34,7 @@ _SPINS = 20_000
 """Rounds of polling between two looks at the socket, well under a millisecond."""
 
 
-class Subscriber:
+class Subscriber(SubscriberBase):
     """Reads a domain's messages from a position on; iterate over it, or over its batches.
 
     It reads the relay's log in place, so a slow subscriber costs nobody anything. A lost
@@ -50,17 +46,8 @@ class Subscriber:
     def __init__(
         self, session: SubscriberSession, path: Path, timeout: float, *, busy_poll: bool
     ) -> None:
-        self._session = session
-        self._path = path
-        self._timeout = timeout
+        super().__init__(session, path, timeout)
         self._busy_poll = busy_poll
-        self._socket: socket.socket | None = None
-        self._follower: Follower | None = None
-        self._inbox = Inbox(session.position, session.log_id)
-        self._unread = b""
-        """What the relay said beside the log, while there was something to read in it."""
-        self.reconnects = 0
-        """How often a lost connection was taken up again."""
 
     @classmethod
     def connect(
@@ -92,26 +79,6 @@ class Subscriber:
         subscriber._reconnect()
         return subscriber
 
-    @property
-    def position(self) -> int:
-        """Behind the last message, or batch, that was handed out."""
-        return self._inbox.position
-
-    @property
-    def bookmark(self) -> Bookmark:
-        """:attr:`position` with the log that it belongs to: store it, and ``start`` there."""
-        return Bookmark(self._inbox.log_id, self.position)
-
-    @property
-    def session(self) -> SubscriberSession:
-        """What is known of the stream: gaps, and every source's holes, repeats and restarts."""
-        return self._session
-
-    @property
-    def gaps(self) -> int:
-        """How often messages were lost."""
-        return self._session.gaps
-
     def batches(self) -> Iterator[Batch]:
         """Verified runs of messages, as they arrive, for ever."""
         while self._socket is not None or not self._inbox.is_empty:
@@ -129,10 +96,6 @@ class Subscriber:
     def close(self) -> None:
         """Leave."""
         self._inbox.clear()
-        self._disconnect()
-
-    def __del__(self) -> None:
-        # A loop over Subscriber.connect(...) leaves nobody else to close it.
         self._disconnect()
 
     def __enter__(self) -> Subscriber:
@@ -161,15 +124,8 @@ class Subscriber:
             self._reconnect()
 
     def _follow(self, follower: Follower) -> None:
-        batches = follower.read()
-        self._inbox.put(batches)
-        if batches:
+        if self._read(follower):
             return
-        if self._unread:
-            unread, self._unread = self._unread, b""
-            self._inbox.put(self._session.receive(unread))
-            return
-        self._inbox.reached(self._session.position, self._session.log_id)
         request = follower.request()
         if request:
             self._send(request)
@@ -181,12 +137,6 @@ class Subscriber:
         elif follower.lie_down():
             self._receive()
             follower.get_up()
-
-    def _drain(self) -> None:
-        """Read what a relay that is gone has left in its log."""
-        if self._follower is not None:
-            while batches := self._follower.read():
-                self._inbox.put(batches)
 
     def _send(self, request: bytes) -> None:
         if self._socket is not None:
@@ -201,28 +151,14 @@ class Subscriber:
             return
         flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            chunk, descriptors, _, _ = socket.recv_fds(self._socket, _RECEIVE, 4, flags)
+            chunk, descriptors, _, _ = socket.recv_fds(self._socket, RECEIVE, 4, flags)
         except BlockingIOError:
             return
         except OSError as error:
             raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
         if not chunk:
             raise ConnectionLostError(f"the relay at {self._path} hung up")
-        if self._follower is not None and not descriptors and self._follower.has_news():
-            self._unread += chunk  # what woke us matters less than what for
-            return
-        chunk, self._unread = self._unread + chunk, b""
-        self._follower = take(self._session, self._inbox, self._follower, chunk, descriptors)
-        self._inbox.reached(self._session.position, self._session.log_id)
-
-    def _disconnect(self) -> None:
-        self._unread = b""
-        if self._follower is not None:
-            self._follower.close()
-            self._follower = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._took(chunk, descriptors)
 
     def _reconnect(self) -> None:
         self._disconnect()
@@ -248,31 +184,3 @@ class Subscriber:
         while not self._session.greeted:
             self._receive()
         self._socket.settimeout(_SILENCE_SECONDS)
-
-
-def take(
-    session: SubscriberSession,
-    inbox: Inbox,
-    follower: Follower | None,
-    chunk: bytes,
-    descriptors: list[int],
-) -> Follower | None:
-    """Take what the relay sent, and over the descriptors that came with it.
-
-    The first two are the gauge and the reader's page; each later one is a region of the log.
-    Raises :class:`TransportError` when they are not what the relay said.
-    """
-    rest = list(descriptors)
-    try:
-        inbox.put(session.receive(chunk))
-        if follower is None and len(rest) >= 2 and session.mapped:
-            follower = Follower(session, rest.pop(0), rest.pop(0))
-        while follower is not None and rest and session.regions:
-            follower.attach(rest.pop(0))
-        if rest:
-            raise TransportError("the relay passed descriptors that it did not announce")
-        return follower
-    finally:
-        for descriptor in rest:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)

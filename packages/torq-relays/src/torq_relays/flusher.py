@@ -1,0 +1,74 @@
+"""A thread that sends what a publisher collected and then left lying."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+__all__ = ["Flusher"]
+
+_FIRST_SECONDS = 50e-6
+_LONGEST_SECONDS = 1e-3
+
+
+class Flusher:
+    """Calls ``flush`` soon after :meth:`wake`, and again until it says that nothing is left.
+
+    The thread begins with the first wake-up. It holds its owner weakly, so that an owner that is
+    dropped takes it along.
+    """
+
+    def __init__(self, flush: Callable[[], bool]) -> None:
+        """``flush`` is a bound method; it returns whether anything waits on."""
+        self._flush = weakref.WeakMethod(flush)
+        self._awake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """There is something to flush."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=_run,
+                args=(self._flush, self._awake, self._stopped),
+                name="torq-publisher",
+                daemon=True,
+            )
+            self._thread.start()
+        self._awake.set()
+
+    def stop(self) -> None:
+        """End the thread, without waiting for it."""
+        self._stopped.set()
+        self._awake.set()
+
+    def join(self) -> None:
+        """End the thread."""
+        self.stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+            self._thread = None
+
+
+def _run(
+    reference: weakref.WeakMethod[Callable[[], bool]],
+    awake: threading.Event,
+    stopped: threading.Event,
+) -> None:
+    while True:
+        awake.wait()
+        awake.clear()
+        pause = _FIRST_SECONDS
+        while True:
+            flush = reference()
+            if flush is None or stopped.is_set():
+                return
+            waits_on = flush()
+            del flush
+            if not waits_on:
+                break
+            time.sleep(pause)
+            # Each look takes the GIL from the sender: the longer it sends, the fewer.
+            pause = min(2 * pause, _LONGEST_SECONDS)
