@@ -172,6 +172,33 @@ def test_another_users_process_is_refused(
         assert relay.faults[ErrorCode.FOREIGN_USER] == 1
 
 
+def test_another_users_process_really_is_refused(runtime_dir: Path) -> None:
+    """As root only: a child that became somebody else, and file modes that would let it in."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user: sudo -E uv run pytest ...")
+    with running_relay(MD, runtime_dir) as relay:
+        path = socket_path(MD, runtime_dir)
+        assert path.stat().st_mode & 0o777 == 0o600
+        runtime_dir.chmod(0o755)
+        path.chmod(0o666)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setgid(65534)
+                os.setuid(65534)
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(5)
+                    client.connect(str(path))
+                    (message,) = iter_messages(client.recv(65536))
+                    status = 0 if message[Error].code is ErrorCode.FOREIGN_USER else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        until(lambda: relay.faults[ErrorCode.FOREIGN_USER] == 1)
+        runtime_dir.chmod(0o700)
+
+
 def test_connections_that_come_and_go_leave_nothing(runtime_dir: Path) -> None:
     """Ten thousand that only cost: garbage, half a hello, nothing at all."""
     limits = RelayLimits(heartbeat_ms=QUICK, connections=16)

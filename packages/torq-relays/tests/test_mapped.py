@@ -333,6 +333,51 @@ def test_a_session_whose_clock_went_back_is_still_a_new_one(runtime_dir: Path) -
         assert stamps == sorted(stamps)
 
 
+def test_what_was_collected_but_never_written_survives_a_relay_that_knows_nothing(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Publisher, "flush_if_idle", lambda _: False)
+    with running_relay(MD, runtime_dir):
+        publisher = Publisher.connect(MD, source=7, runtime_dir=runtime_dir)
+        publisher.send(trade(trade_id="0"))
+        publisher.flush()
+        publisher._written_ns = publisher._next_look_ns = 2**62  # as in the middle of a burst
+        for number in range(1, 6):
+            publisher.send(trade(trade_id=str(number)))
+        assert publisher._waiting
+    with (
+        running_relay(MD, runtime_dir) as relay,
+        Subscriber.connect(MD, start="earliest", runtime_dir=runtime_dir) as reader,
+    ):
+        publisher.flush()
+        messages = list(itertools.islice(reader, 5))
+        assert [m[Trade].trade_id for m in messages] == ["1", "2", "3", "4", "5"]
+        assert relay.ledger.counts[7].repeats == 0
+        publisher.close()
+
+
+def test_clients_whose_relay_stayed_away_too_long_can_be_used_again(runtime_dir: Path) -> None:
+    with running_relay(Domain.SIGNAL, runtime_dir):
+        publisher = Publisher.connect(Domain.SIGNAL, source=7, runtime_dir=runtime_dir, timeout=0)
+        reader = Subscriber.connect(Domain.SIGNAL, runtime_dir=runtime_dir, timeout=0)
+    with pytest.raises(TransportError):
+        publisher.send(SignalIdentity(1, "", ""))
+    with pytest.raises(TransportError):
+        next(iter(reader))
+    with running_relay(Domain.SIGNAL, runtime_dir) as relay:
+        publisher._timeout = 10
+        publisher.send(SignalIdentity(2, "", ""))
+        publisher.flush()
+        ids = [m[SignalIdentity].strategy_id for m in itertools.islice(reader, 2)]
+        assert ids == [1, 2]
+        assert relay.ledger.counts[7].holes == 0
+        publisher.close()
+        with pytest.raises(TransportError, match="closed"):
+            publisher.send(SignalIdentity(3, "", ""))
+        reader.close()
+        assert list(reader) == []
+
+
 async def test_the_async_reader_maps_too_and_ends_when_closed(runtime_dir: Path) -> None:
     with running_relay(MD, runtime_dir) as relay:
         async with await AsyncPublisher.connect(MD, source=7, runtime_dir=runtime_dir) as publisher:

@@ -68,6 +68,11 @@ class AsyncPublisher:
         return self._session.sequence
 
     @property
+    def reconnects(self) -> int:
+        """How often a lost connection was taken up again."""
+        return max(self.connections - 1, 0)
+
+    @property
     def session(self) -> PublisherSession:
         """What is known of the relay's answers: errors, acknowledgements."""
         return self._session

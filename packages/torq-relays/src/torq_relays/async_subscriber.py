@@ -37,10 +37,6 @@ _SILENCE_SECONDS = 10
 class AsyncSubscriber(SubscriberBase):
     """The asyncio twin of :class:`Subscriber`: ``async for`` over it, or over its batches."""
 
-    def __init__(self, session: SubscriberSession, path: Path, timeout: float) -> None:
-        super().__init__(session, path, timeout)
-        self._closed = False
-
     @classmethod
     async def connect(
         cls,
@@ -74,7 +70,7 @@ class AsyncSubscriber(SubscriberBase):
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Verified runs of messages, as they arrive, for ever."""
-        while self._socket is not None or not self._inbox.is_empty:
+        while not (self._closed and self._inbox.is_empty):
             batch = self._inbox.next_batch()
             if batch is not None:
                 yield batch
@@ -82,7 +78,7 @@ class AsyncSubscriber(SubscriberBase):
                 await self._fetch()
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        while self._socket is not None or not self._inbox.is_empty:
+        while not (self._closed and self._inbox.is_empty):
             for message in self._inbox.messages():
                 yield message
             await self._fetch()
@@ -109,8 +105,8 @@ class AsyncSubscriber(SubscriberBase):
 
     async def _fetch(self) -> None:
         """Put what comes next into the inbox; may find nothing."""
-        if self._socket is None:
-            return
+        if self._socket is None:  # the relay stayed away too long, and may be back
+            await self._reconnect()
         try:
             if self._follower is None:
                 await self._receive(_SILENCE_SECONDS)

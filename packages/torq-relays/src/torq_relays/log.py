@@ -78,6 +78,8 @@ class Log(ABC):
     def publish(self) -> None:
         """Let readers in other processes see everything that was appended."""
         self.gauge.tail = self.tail
+        # Before the relay looks who sleeps: a reader that lies down looks at the tail once more.
+        kernel.fence()
 
     def retain(self, positions: list[int]) -> None:
         """Drop what is too old to keep, sparing what readers at ``positions`` still need.

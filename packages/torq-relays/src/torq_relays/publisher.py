@@ -64,6 +64,8 @@ class Publisher:
         self._look_ns = _LOOK_NS
         self._flusher = Flusher(self.flush_if_idle)
         self._backoff = Backoff(first=0.01, most=0.5)
+        self._is_closed = False
+        self._connections = 0
         self._connected_at = -_SETTLED_SECONDS
 
     @classmethod
@@ -93,6 +95,11 @@ class Publisher:
         return self._session.sequence
 
     @property
+    def reconnects(self) -> int:
+        """How often a lost connection was taken up again."""
+        return max(self._connections - 1, 0)
+
+    @property
     def session(self) -> PublisherSession:
         """What is known of the relay's answers: errors, acknowledgements."""
         return self._session
@@ -105,7 +112,7 @@ class Publisher:
         """
         with self._lock:
             if self._socket is None:
-                raise ConnectionLostError("this publisher is closed")
+                self._connected()
             message = self._session.encode(*tlvs)
             now = time.monotonic_ns()
             waiting = self._waiting
@@ -157,15 +164,17 @@ class Publisher:
     def close(self) -> None:
         """Flush, and leave."""
         with self._lock:
-            if self._socket is not None:
-                try:
+            try:
+                if self._socket is not None:
                     self.flush()
-                finally:
-                    self._disconnect()
+            finally:
+                self._is_closed = True
+                self._disconnect()
         self._flusher.join()
 
     def __del__(self) -> None:
         # Dropped without close(): nothing more is promised, but no socket leaks.
+        self._is_closed = True
         self._flusher.stop()
         self._disconnect()
 
@@ -182,6 +191,7 @@ class Publisher:
             self.close()
         else:
             with self._lock:
+                self._is_closed = True
                 self._disconnect()
             self._flusher.join()
 
@@ -218,8 +228,11 @@ class Publisher:
 
     def _write(self, messages: bytes | memoryview) -> None:
         self._session.keep(messages, self._session.sequence)
+        if self._socket is None:
+            self._connected()  # its greeting sends everything that was kept
+            return
         try:
-            self._connected().sendall(messages)
+            self._socket.sendall(messages)
         except OSError:
             self._reconnect()
         self._written_ns = time.monotonic_ns()
@@ -272,8 +285,12 @@ class Publisher:
             self._reconnect()
 
     def _connected(self) -> socket.socket:
-        if self._socket is None:
+        if self._is_closed:
             raise ConnectionLostError("this publisher is closed")
+        if self._socket is None:  # the relay stayed away too long, and may be back
+            self._reconnect()
+        if self._socket is None:
+            raise ConnectionLostError(f"no relay answers on {self._path}")
         return self._socket
 
     def _disconnect(self) -> None:
@@ -299,6 +316,7 @@ class Publisher:
                 time.sleep(backoff.next_delay())
             else:
                 self._connected_at = time.monotonic()
+                self._connections += 1
                 return
 
     def _greet(self) -> None:

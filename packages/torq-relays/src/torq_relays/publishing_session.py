@@ -49,6 +49,7 @@ class PublisherSession:
         self._tracker = kernel.SequenceTracker()
         self._unacknowledged: deque[tuple[int, bytes | memoryview]] = deque()
         self._unacknowledged_bytes = 0
+        self._kept = 0
         self._appended = 0
         self._durable = 0
         self._needs_new_session = False
@@ -80,6 +81,7 @@ class PublisherSession:
 
     def keep(self, messages: bytes | memoryview, last: int) -> None:
         """Hold messages, ``last`` being the last one's sequence, until the relay has them."""
+        self._kept = last
         if messages:
             self._unacknowledged.append((last, messages))
             self._unacknowledged_bytes += len(messages)
@@ -137,7 +139,7 @@ class PublisherSession:
 
     def _first_unacknowledged(self) -> int:
         if not self._unacknowledged:
-            return self.sequence + 1
+            return self._kept + 1  # later ones may be encoded already, and wait to be written
         first = Message(memoryview(self._unacknowledged[0][1]), 0, 32)
         return first.header.sequence
 

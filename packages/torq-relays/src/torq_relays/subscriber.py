@@ -81,7 +81,7 @@ class Subscriber(SubscriberBase):
 
     def batches(self) -> Iterator[Batch]:
         """Verified runs of messages, as they arrive, for ever."""
-        while self._socket is not None or not self._inbox.is_empty:
+        while not (self._closed and self._inbox.is_empty):
             batch = self._inbox.next_batch()
             if batch is not None:
                 yield batch
@@ -89,12 +89,13 @@ class Subscriber(SubscriberBase):
                 self._fetch()
 
     def __iter__(self) -> Iterator[Message]:
-        while self._socket is not None or not self._inbox.is_empty:
+        while not (self._closed and self._inbox.is_empty):
             yield from self._inbox.messages()
             self._fetch()
 
     def close(self) -> None:
         """Leave."""
+        self._closed = True
         self._inbox.clear()
         self._disconnect()
 
@@ -111,8 +112,8 @@ class Subscriber(SubscriberBase):
 
     def _fetch(self) -> None:
         """Put what comes next into the inbox; may find nothing."""
-        if self._socket is None:
-            return
+        if self._socket is None:  # the relay stayed away too long, and may be back
+            self._reconnect()
         try:
             if self._follower is None:
                 self._receive()

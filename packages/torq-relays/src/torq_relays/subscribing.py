@@ -31,6 +31,7 @@ class SubscriberBase:
         self._inbox = Inbox(session.position, session.log_id)
         self._unread = b""
         """What the relay said beside the log, while there was something to read in it."""
+        self._closed = False
         self.reconnects = 0
         """How often a lost connection was taken up again."""
 
