@@ -21,7 +21,8 @@ NUMBERS = {
 def test_every_number_of_the_protocol_is_declared() -> None:
     declared = {cls.__name__: number for number, cls in REGISTRY.items()}
     between_relay_and_client = {"Acknowledgement": 101, "LogPosition": 109, "LogRegion": 113}
-    assert declared == NUMBERS | between_relay_and_client
+    of_pools = {"PoolInitialize": 3, "PoolBalanceChange": 8, "PoolPayment": 9, "PoolFee": 17}
+    assert declared == NUMBERS | between_relay_and_client | of_pools
 
 
 def test_a_number_cannot_be_declared_twice_or_outside_the_ranges() -> None:

@@ -11,10 +11,13 @@ __all__ = [
     "IdentifierError",
     "LogError",
     "MagicError",
+    "PoolStateError",
     "PrecisionError",
     "ProtocolError",
     "RefusedError",
     "StaleBookError",
+    "StalePoolError",
+    "SwapError",
     "TlvTypeError",
     "TorqError",
     "TransportError",
@@ -85,6 +88,18 @@ class LogError(TorqError):
 
 class StaleBookError(TorqError):
     """Prices were asked of a book that is not verified in step with its venue."""
+
+
+class StalePoolError(TorqError):
+    """A quote was asked of a pool that is not verified in step with its chain."""
+
+
+class SwapError(TorqError):
+    """A swap or a change of liquidity that the pool's contract would revert."""
+
+
+class PoolStateError(TorqError):
+    """A pool's state that no contract could have, or an event that does not fit the state."""
 
 
 class ConfigError(TorqError):

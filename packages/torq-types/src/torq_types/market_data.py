@@ -27,6 +27,7 @@ from torq_types.tlv import (
 )
 
 __all__ = [
+    "BalanceChange",
     "GasPrice",
     "InstrumentMeta",
     "InvalidationReason",
@@ -34,17 +35,25 @@ __all__ = [
     "L2Reset",
     "L2Snapshot",
     "Level",
+    "PoolBalanceChange",
     "PoolBurn",
+    "PoolFee",
+    "PoolInitialize",
+    "PoolKind",
     "PoolLiquidity",
     "PoolMint",
+    "PoolPayment",
+    "PoolPaymentKind",
     "PoolState",
     "PoolSwap",
     "PoolSync",
     "PoolTick",
+    "PoolToken",
     "Quote",
     "Side",
     "StateInvalidation",
     "TickLiquidity",
+    "TokenChange",
     "Trade",
 ]
 
@@ -163,6 +172,119 @@ class L2Reset(TLV, frozen=True, gc=False):
     reason: ReasonField
 
 
+class PoolKind(IntEnum):
+    """Which mathematics a pool follows; ``torq_amm`` has a class for each."""
+
+    UNKNOWN = 0
+    CONSTANT_PRODUCT = 1
+    CONCENTRATED = 2
+    STABLE_SWAP = 3
+    WEIGHTED = 4
+
+
+class BalanceChange(IntEnum):
+    """Why the balances of a pool with any number of tokens changed."""
+
+    EXCHANGE = 1
+    ADD = 2
+    REMOVE = 3
+    """In proportion."""
+    REMOVE_IMBALANCED = 4
+    REMOVE_ONE = 5
+
+
+class PoolPaymentKind(IntEnum):
+    """Tokens that leave or enter a pool and change neither its price nor its liquidity."""
+
+    COLLECT = 1
+    COLLECT_PROTOCOL = 2
+    FLASH = 3
+
+
+KindField = Annotated[PoolKind, Wire("u8", 1, 1)]
+ChangeField = Annotated[BalanceChange, Wire("u8", 1, 1)]
+PaymentField = Annotated[PoolPaymentKind, Wire("u8", 1, 1)]
+
+_NO_ADDRESS = bytes(20)
+_NO_HASH = bytes(32)
+
+
+@tlv_type(3)
+class PoolInitialize(TLV, frozen=True, gc=False):
+    """A concentrated-liquidity pool gets its first price."""
+
+    pool: Instrument
+    block_number: U64
+    block_hash: Hash32
+    transaction_hash: Hash32
+    sqrt_price_x96: U160
+    """Q64.96."""
+    log_index: U32
+    tick: I32
+    token0: Address = _NO_ADDRESS
+    """Zero where the log does not name the tokens: only Uniswap V4's does."""
+    token1: Address = _NO_ADDRESS
+    hooks: Address = _NO_ADDRESS
+    fee_pips: U32 = 0
+    tick_spacing: I32 = 0
+
+
+class TokenChange(Entry, frozen=True, gc=False):
+    """One token's part in a :class:`PoolBalanceChange`."""
+
+    amount: I256
+    """What the pool gained (above 0) or lost, in the token's smallest unit."""
+    fee: U256
+    """What of it was a fee, where the log says so."""
+    token: Address
+    """Zero where the log has only an index."""
+    index: I32
+    """The token's place in the pool; -1 where the log has only an address or says nothing."""
+
+
+@tlv_type(8)
+class PoolBalanceChange(TLV, frozen=True, gc=False):
+    """A swap or a change of liquidity in a pool with any number of tokens (Curve, Balancer)."""
+
+    pool: Instrument
+    block_number: U64
+    block_hash: Hash32
+    transaction_hash: Hash32
+    log_index: U32
+    kind: ChangeField
+    account: Address
+    """Who traded or provided; zero where the log does not say."""
+    changes: tuple[TokenChange, ...]
+    invariant: U256 = 0
+    """StableSwap's D, where the log says it."""
+    shares: U256 = 0
+    """Liquidity tokens burnt, where the log says it."""
+    share_supply: U256 = 0
+    """Liquidity tokens in existence afterwards, where the log says it."""
+
+
+@tlv_type(9)
+class PoolPayment(TLV, frozen=True, gc=False):
+    """Fees collected, or a flash loan repaid: neither price nor liquidity change."""
+
+    pool: Instrument
+    block_number: U64
+    block_hash: Hash32
+    transaction_hash: Hash32
+    amount0: U256
+    amount1: U256
+    paid0: U256
+    """What a flash loan left behind."""
+    paid1: U256
+    log_index: U32
+    tick_lower: I32
+    tick_upper: I32
+    kind: PaymentField
+    sender: Address
+    """Who collects (the position's owner) or borrows."""
+    recipient: Address
+
+
 @tlv_type(10)
 class PoolLiquidity(TLV, frozen=True, gc=False):
     """A pool's active liquidity after a change."""
@@ -191,6 +313,15 @@ class PoolSwap(TLV, frozen=True, gc=False):
     tick: I32
     sender: Address
     recipient: Address
+    amount0_out: U256 = 0
+    """What left the pool, for contracts that report both directions (Uniswap V2): the part that
+    came in is ``amount0 + amount0_out``."""
+    amount1_out: U256 = 0
+    protocol_fee0: U128 = 0
+    """The protocol's fee, where the log says it (PancakeSwap V3)."""
+    protocol_fee1: U128 = 0
+    fee_pips: U32 = 0
+    """The fee of this swap in hundredths of a basis point, where the log says it (Uniswap V4)."""
 
 
 @tlv_type(12)
@@ -208,6 +339,10 @@ class PoolMint(TLV, frozen=True, gc=False):
     tick_lower: I32
     tick_upper: I32
     owner: Address
+    """Whose position it is; zero where the log does not say (Uniswap V2)."""
+    sender: Address = _NO_ADDRESS
+    salt: Hash32 = _NO_HASH
+    """Tells an owner's positions in one range apart (Uniswap V4)."""
 
 
 @tlv_type(13)
@@ -225,6 +360,10 @@ class PoolBurn(TLV, frozen=True, gc=False):
     tick_lower: I32
     tick_upper: I32
     owner: Address
+    """Whose position it was; zero where the log does not say (Uniswap V2)."""
+    sender: Address = _NO_ADDRESS
+    recipient: Address = _NO_ADDRESS
+    salt: Hash32 = _NO_HASH
 
 
 @tlv_type(14)
@@ -240,29 +379,51 @@ class PoolTick(TLV, frozen=True, gc=False):
 
 
 class TickLiquidity(Entry, frozen=True, gc=False):
-    """A tick, and the liquidity that enters (or leaves) as the price rises over it."""
+    """An initialised tick, and the liquidity that enters (or leaves) as the price rises over it."""
 
     liquidity_net: I256
+    liquidity_gross: U128
+    """What all positions that begin or end here add up to; above 0."""
     tick: I32
+
+
+class PoolToken(Entry, frozen=True, gc=False):
+    """One token of a pool."""
+
+    balance: U256
+    """The reserve, in the token's smallest unit; 0 for concentrated liquidity, which needs none."""
+    rate: U256
+    """StableSwap: what a unit is worth, times 1e18 (``10**(36 - decimals)`` for a plain token).
+    Weighted: the weight, times 1e18. Otherwise 0."""
+    token: Address
+    decimals: U8
 
 
 @tlv_type(15)
 class PoolState(TLV, frozen=True, gc=False):
-    """A pool's whole state at a block."""
+    """A pool's whole state after everything up to and including the log that it names."""
 
     pool: Instrument
-    token0: Instrument
-    token1: Instrument
     block_number: U64
     block_hash: Hash32
-    reserve0: U256
-    reserve1: U256
+    transaction_hash: Hash32
+    """Of the last log in it; zero for the state at the end of the block."""
     sqrt_price_x96: U160
     liquidity: U128
-    fee_pips: U32
-    """Hundredths of a basis point."""
+    fee: U64
+    """The fee is ``fee / fee_denominator`` of the input (StableSwap: of the output)."""
+    fee_denominator: U64
+    protocol_fee0: U64
+    """The protocol's part, in the contract's own unit, for swaps that sell token 0."""
+    protocol_fee1: U64
+    amplification: U256
+    """StableSwap's A, times its precision."""
+    amplification_precision: U32
+    log_index: U32
     tick: I32
     tick_spacing: I32
+    kind: KindField
+    tokens: tuple[PoolToken, ...]
     ticks: tuple[TickLiquidity, ...]
 
 
@@ -279,14 +440,40 @@ class PoolSync(TLV, frozen=True, gc=False):
     log_index: U32
 
 
+@tlv_type(17)
+class PoolFee(TLV, frozen=True, gc=False):
+    """A pool's fee, or the protocol's part of it, changed."""
+
+    pool: Instrument
+    block_number: U64
+    block_hash: Hash32
+    transaction_hash: Hash32
+    fee: U64
+    """The new fee in the contract's own unit; of no meaning when ``is_protocol``."""
+    protocol_fee0: U64
+    protocol_fee1: U64
+    old_protocol_fee0: U64
+    old_protocol_fee1: U64
+    log_index: U32
+    is_protocol: U8
+    """1: the protocol's part changed; 0: the fee itself."""
+
+
 @tlv_type(18)
 class GasPrice(TLV, frozen=True, gc=False):
-    """What a block's gas costs, in wei per unit of gas."""
+    """A block is complete, and what its gas cost, in wei per unit of gas.
+
+    It follows every event of its block: pools of the chain are in step with this block.
+    """
 
     block_number: U64
     chain_id: U32
     base_fee: U256
     priority_fee: U256
+    block_hash: Hash32
+    parent_hash: Hash32
+    block_timestamp: U64
+    """Seconds since 1970, as in the block's header."""
 
 
 @tlv_type(19)
