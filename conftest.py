@@ -16,3 +16,15 @@ def runtime_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="torq-t-"))
     yield folder
     shutil.rmtree(folder)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--long``: the runs that take minutes."""
+    parser.addoption("--long", action="store_true", help="also run what takes many minutes")
+
+
+@pytest.fixture
+def long_run(request: pytest.FixtureRequest) -> None:
+    """For tests that only ``--long`` asks for."""
+    if not request.config.getoption("--long"):
+        pytest.skip("takes many minutes; run with --long")

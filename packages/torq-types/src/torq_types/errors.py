@@ -7,10 +7,12 @@ __all__ = [
     "ConfigError",
     "ConnectionLostError",
     "DomainError",
+    "EventError",
     "FieldError",
     "IdentifierError",
     "LogError",
     "MagicError",
+    "MalformedEventError",
     "PoolStateError",
     "PrecisionError",
     "ProtocolError",
@@ -22,6 +24,7 @@ __all__ = [
     "TorqError",
     "TransportError",
     "TruncatedError",
+    "UnknownEventError",
     "VersionError",
 ]
 
@@ -64,6 +67,18 @@ class FieldError(ProtocolError):
 
 class IdentifierError(ProtocolError):
     """Text or bytes that name no legal instrument."""
+
+
+class EventError(TorqError):
+    """An EVM log that no pool event can be made of."""
+
+
+class MalformedEventError(EventError):
+    """A log whose topics or data do not fit its event: truncated, too long, or out of range."""
+
+
+class UnknownEventError(EventError):
+    """A log of an event that Torq does not know, or whose effect it does not model."""
 
 
 class PrecisionError(TorqError):

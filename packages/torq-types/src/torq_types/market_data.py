@@ -199,6 +199,8 @@ class PoolPaymentKind(IntEnum):
     COLLECT = 1
     COLLECT_PROTOCOL = 2
     FLASH = 3
+    DONATE = 4
+    """To the liquidity providers in range (Uniswap V4)."""
 
 
 KindField = Annotated[PoolKind, Wire("u8", 1, 1)]

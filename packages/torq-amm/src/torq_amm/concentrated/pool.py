@@ -72,6 +72,9 @@ class ConcentratedLiquidityPool(msgspec.Struct, frozen=True, dict=True):
     fee_protocol0: int = 0
     """The protocol takes one in so many of the fee on swaps that sell token 0; 0 for none."""
     fee_protocol1: int = 0
+    fee_protocol_denominator: int = 0
+    """Where it is not 0, ``fee_protocol0`` is a part of this many instead (PancakeSwap V3: 10000,
+    Algebra: 1000)."""
 
     def __post_init__(self) -> None:
         if self.tick_spacing <= 0 or not 0 <= self.fee_pips < FEE_DENOMINATOR:
@@ -153,6 +156,7 @@ class ConcentratedLiquidityPool(msgspec.Struct, frozen=True, dict=True):
             ranges = self.__dict__["ranges"] = Ranges(
                 self.sqrt_price_x96, self.tick, self.liquidity,
                 self.fee_pips, self.tick_spacing, self.order, self.ticks,
+                self.fee_protocol_denominator,
             )  # fmt: skip
         fee_protocol = self.fee_protocol0 if zero_for_one else self.fee_protocol1
         return walk(ranges, zero_for_one, amount, price_limit, fee_protocol)
@@ -261,7 +265,7 @@ class ConcentratedLiquidityPool(msgspec.Struct, frozen=True, dict=True):
         after = type(self)(
             self.instrument, self.token0, self.token1, self.fee_pips, self.tick_spacing,
             sqrt_price_x96, tick, liquidity, self.ticks, self.liquidity_gross,
-            self.fee_protocol0, self.fee_protocol1,
+            self.fee_protocol0, self.fee_protocol1, self.fee_protocol_denominator,
         )  # fmt: skip
         after.__dict__["order"] = self.order
         return after

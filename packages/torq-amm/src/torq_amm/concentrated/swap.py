@@ -44,6 +44,8 @@ class Ranges(msgspec.Struct, frozen=True):
     order: Sequence[int]
     """The initialised ticks, ascending."""
     liquidity_net: Mapping[int, int]
+    fee_protocol_denominator: int = 0
+    """0: the protocol takes one in so many of the fee; otherwise so many of this."""
 
 
 class Walk(msgspec.Struct):
@@ -100,8 +102,8 @@ def walk(
 ) -> Walk:
     """Swap ``amount`` (above 0: exact input; below 0: exact output), to ``price_limit`` at most.
 
-    ``fee_protocol`` is the protocol's part of the fee as the contract keeps it, one in so many,
-    0 for none. Raises :class:`SwapError` where the contract reverts.
+    ``fee_protocol`` is the protocol's part of the fee as the contract keeps it, 0 for none. Raises
+    :class:`SwapError` where the contract reverts.
     Source: ``UniswapV3Pool.swap``.
     """
     limit = _price_limit(pool.sqrt_price_x96, zero_for_one, price_limit)
@@ -123,7 +125,8 @@ def walk(
         state.amount_out += amount_out
         state.fee += fee
         if fee_protocol:
-            state.protocol_fee += fee // fee_protocol
+            parts = pool.fee_protocol_denominator
+            state.protocol_fee += fee * fee_protocol // parts if parts else fee // fee_protocol
         state.sqrt_price_x96 = price
         if price == boundary_price:
             if initialized:
