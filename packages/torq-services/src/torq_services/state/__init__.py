@@ -1,8 +1,9 @@
-"""Market state: books that are verified in step, or stale."""
+"""Market state: books and pools that are verified in step, or stale."""
 
 from __future__ import annotations
 
 from torq_services.state.market import MarketState
 from torq_services.state.order_book import OrderBook
+from torq_services.state.pools import PoolMarket, PoolUpdate
 
-__all__ = ["MarketState", "OrderBook"]
+__all__ = ["MarketState", "OrderBook", "PoolMarket", "PoolUpdate"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from torq_codec import Message
 from torq_services.state.order_book import OrderBook
+from torq_services.state.pools import POOL_EVENTS, PoolMarket
 from torq_types import (
+    TLV,
+    GasPrice,
     Header,
     InstrumentId,
     InstrumentMeta,
@@ -12,11 +15,15 @@ from torq_types import (
     L2Delta,
     L2Reset,
     L2Snapshot,
+    PoolState,
     SequenceGap,
     StateInvalidation,
 )
 
 __all__ = ["MarketState"]
+
+
+_OF_POOLS = (*POOL_EVENTS, PoolState, GasPrice)
 
 
 class MarketState:
@@ -28,6 +35,9 @@ class MarketState:
 
     def __init__(self, max_silence_ns: int = 3_000_000_000) -> None:
         self.books: dict[InstrumentId, OrderBook] = {}
+        self.pools = PoolMarket()
+        self.rolled_back: set[InstrumentId] = set()
+        """Pools of which the last message abandoned blocks."""
         self.metas: dict[InstrumentId, InstrumentMeta] = {}
         self.changed_ns: dict[InstrumentId, int] = {}
         """When a book last changed, by its source's clock."""
@@ -39,9 +49,14 @@ class MarketState:
         """Take one message; returns the instruments whose book changed or went stale."""
         header = message.header
         changed: set[InstrumentId] = set()
+        self.rolled_back = set()
         for tlv in message.tlvs:
             if isinstance(tlv, SequenceGap):
                 changed |= self._lose(tlv.source, InvalidationReason.SEQUENCE_GAP)
+            elif isinstance(tlv, _OF_POOLS) or (
+                isinstance(tlv, StateInvalidation) and tlv.instrument in self.pools.entries
+            ):
+                changed |= self._pools(tlv, header)
             elif isinstance(tlv, InstrumentMeta):
                 self.metas[tlv.instrument] = tlv
             elif isinstance(tlv, L2Snapshot | L2Delta | L2Reset | StateInvalidation):
@@ -59,6 +74,15 @@ class MarketState:
         if header.source:
             self._last[header.source] = header
         return changed
+
+    def _pools(self, tlv: TLV, header: Header) -> set[InstrumentId]:
+        update = self.pools.apply(tlv)
+        if isinstance(tlv, PoolState):
+            self._maintainer[tlv.pool] = header.source
+        self.rolled_back |= update.rolled_back
+        for instrument in update.changed:
+            self.changed_ns[instrument] = header.timestamp_ns
+        return update.changed
 
     def expire(self, now_ns: int) -> set[InstrumentId]:
         """Mark the books of silent sources stale; returns those that were verified until now."""
@@ -86,4 +110,9 @@ class MarketState:
         }
         for instrument in lost:
             self.books[instrument].invalidate(reason)
+        for instrument, entry in self.pools.entries.items():
+            is_meant = source in (0, self._maintainer[instrument])
+            if is_meant and entry.status == "verified" and instrument not in (keep or ()):
+                entry.invalidate(reason)
+                lost.add(instrument)
         return lost

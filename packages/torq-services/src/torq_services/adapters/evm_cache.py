@@ -1,0 +1,109 @@
+"""Pool metadata on disk: read again after a restart, and not trusted when it is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from torq_codec import format_instrument, parse_instrument
+from torq_services.adapters.evm_reads import PoolMetadata
+from torq_types import IdentifierError, InstrumentId
+
+__all__ = ["MetadataCache"]
+
+_FORMAT = 1
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    pool: str
+    tokens: list[str]
+    decimals: list[int]
+    fee: int
+    fee_denominator: int
+    tick_spacing: int
+    rates: list[str]
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    format: int
+    sha256: str
+    """Of ``entries``, byte for byte as they stand in the file."""
+    entries: msgspec.Raw
+
+
+class MetadataCache:
+    """One file for a chain, replaced as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.is_rebuilt = False
+        """The file was damaged, and everything is asked of the chain again."""
+        self._pools: dict[InstrumentId, PoolMetadata] = {}
+        self._load()
+
+    def get(self, instrument: InstrumentId) -> PoolMetadata | None:
+        """What is known of a pool."""
+        return self._pools.get(instrument)
+
+    def put(self, metadata: PoolMetadata) -> None:
+        """Remember a pool; :meth:`save` writes it."""
+        self._pools[metadata.instrument] = metadata
+
+    def save(self) -> None:
+        """Replace the file atomically: a crash leaves the old one or the new one."""
+        entries = msgspec.json.encode([_entry(metadata) for metadata in self._pools.values()])
+        file = _File(_FORMAT, hashlib.sha256(entries).hexdigest(), msgspec.Raw(entries))
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("wb") as stream:
+            stream.write(msgspec.json.encode(file))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self._path)
+
+    def _load(self) -> None:
+        try:
+            text = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        try:
+            file = msgspec.json.decode(text, type=_File)
+            found = hashlib.sha256(bytes(file.entries)).hexdigest()
+            if file.format != _FORMAT or found != file.sha256:
+                raise ValueError(f"format {file.format}, checksum {found[:16]}…")
+            for entry in msgspec.json.decode(file.entries, type=list[_Entry]):
+                self.put(_metadata(entry))
+        except (msgspec.DecodeError, ValueError, IdentifierError) as error:
+            self.is_rebuilt = True
+            self._pools.clear()
+            structlog.get_logger().warning(
+                "pool metadata on disk is damaged; reading it from the chain again",
+                path=str(self._path), reason=str(error),
+            )  # fmt: skip
+
+
+def _entry(metadata: PoolMetadata) -> _Entry:
+    return _Entry(
+        format_instrument(metadata.instrument),
+        [format_instrument(token) for token in metadata.tokens],
+        list(metadata.decimals),
+        metadata.fee,
+        metadata.fee_denominator,
+        metadata.tick_spacing,
+        [str(rate) for rate in metadata.rates],
+    )
+
+
+def _metadata(entry: _Entry) -> PoolMetadata:
+    return PoolMetadata(
+        parse_instrument(entry.pool),
+        tuple(parse_instrument(token) for token in entry.tokens),
+        tuple(entry.decimals),
+        entry.fee,
+        entry.fee_denominator,
+        entry.tick_spacing,
+        tuple(int(rate) for rate in entry.rates),
+    )
