@@ -104,9 +104,8 @@ class ConstantProductPool(msgspec.Struct, frozen=True):
         """``token_out`` per ``token_in`` in smallest units, at the margin, after the fee."""
         self._require_reserves()
         index, _ = other_token(self.tokens, token_in, token_out)
-        price = Fraction(self.fee_numerator, self.fee_denominator)
-        reserves = self.reserve0, self.reserve1
-        return price * Fraction(reserves[1 - index], reserves[index])
+        reserve_in, reserve_out = self._reserves(index)
+        return Fraction(self.fee_numerator * reserve_out, self.fee_denominator * reserve_in)
 
     def swap_exact_in(
         self, token_in: InstrumentId, amount_in: int, token_out: InstrumentId | None = None
@@ -121,6 +120,15 @@ class ConstantProductPool(msgspec.Struct, frozen=True):
             amount_in, reserve_in, reserve_out, self.fee_numerator, self.fee_denominator
         )
         return self._swapped(index, amount_in, amount_out)
+
+    def amount_out(self, token_in: InstrumentId, amount_in: int) -> int:
+        """What :meth:`swap_exact_in` pays out, without the pool that comes after."""
+        reserve_in, reserve_out = self._reserves(0 if token_in == self.token0 else 1)
+        return positive(
+            get_amount_out(
+                amount_in, reserve_in, reserve_out, self.fee_numerator, self.fee_denominator
+            )
+        )
 
     def swap_exact_out(
         self, token_out: InstrumentId, amount_out: int, token_in: InstrumentId | None = None
@@ -143,7 +151,7 @@ class ConstantProductPool(msgspec.Struct, frozen=True):
 
     def _reserves(self, index_in: int) -> tuple[int, int]:
         for token in self.fee_on_transfer:
-            if token in self.tokens:
+            if token in (self.token0, self.token1):
                 raise SwapError(
                     f"0x{token.body.hex()} keeps a part of every transfer: no amount through"
                     " this pool can be predicted"

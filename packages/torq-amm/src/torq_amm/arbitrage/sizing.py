@@ -1,0 +1,204 @@
+"""The input that earns most in a cycle, in exact integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import isqrt
+
+import msgspec
+
+from torq_amm.arbitrage.cycles import Cycle, quote_exact_in, quote_exact_out
+from torq_amm.arbitrage.segments import Segment, segments_of
+from torq_amm.swapping import Pool
+from torq_types import InstrumentId, SwapError
+
+__all__ = ["Sizing", "best_input"]
+
+_WINDOW = 8
+_LARGEST = 1 << 128
+
+
+class Sizing(msgspec.Struct, frozen=True):
+    """How much to send through a cycle, and what comes of it; in smallest units."""
+
+    cycle: Cycle
+    amounts: tuple[int, ...]
+    """What goes in first, then what each swap pays out."""
+
+    @property
+    def amount_in(self) -> int:
+        """The input."""
+        return self.amounts[0]
+
+    @property
+    def amount_out(self) -> int:
+        """What the last swap pays out, in the same token."""
+        return self.amounts[-1]
+
+    @property
+    def profit(self) -> int:
+        """In the cycle's profit token, before gas."""
+        return self.amounts[-1] - self.amounts[0]
+
+
+def best_input(
+    cycle: Cycle,
+    pools: Mapping[InstrumentId, Pool],
+    *,
+    at_least: int = 1,
+    window: int = _WINDOW,
+) -> Sizing | None:
+    """The input with the greatest integer profit, or None where that stays below ``at_least``.
+
+    The optimum of the formulas without rounding (in closed form for constant-product pools, piece
+    by piece for concentrated ones, by bracketing for all others) is where the search in integers
+    begins. It counts in steps of the coarsest token of the cycle, for every amount of which it
+    takes the least input that buys it: an input between two steps pays more for the same. It ends
+    when none of ``window`` steps to either side earns more, or when nothing possibly could.
+    """
+    ways = [way for hop in cycle.hops if (way := segments_of(pools[hop.pool], hop)) is not None]
+    bound = None
+    if len(ways) == len(cycle.hops):
+        start, profit, bound = _by_pieces(ways)
+        # Rounding only takes away. Without a bound the profit is a little off: twice is enough.
+        if start == 0 or (2 * profit if bound is None else bound) < at_least:
+            return None
+    else:
+        start = _bracketed(cycle, pools)
+    best = _climb(cycle, pools, start, window, bound)
+    return best if best is not None and best.profit >= at_least else None
+
+
+def _by_pieces(ways: list[Iterator[Segment]]) -> tuple[int, int, int | None]:
+    """The input with the greatest profit before rounding, that profit, and what bounds it.
+
+    As long as every pool stays within its piece, the whole cycle is one piece. The walk goes from
+    one piece's end to the next, until the optimum lies within. The bound is exact where one piece
+    was enough, and None otherwise.
+    """
+    current = [next(way, None) for way in ways]
+    taken = [0] * len(ways)
+    """What each pool has taken of its current piece."""
+    total = earned = 0
+    bound = None
+    while True:
+        pieces = [s.piece.after(t) for s, t in zip(current, taken, strict=True) if s is not None]
+        if len(pieces) < len(ways):
+            return total, earned, None
+        whole = pieces[0]
+        wholes = [whole]
+        for piece in pieces[1:]:
+            whole = whole.then(piece)
+            wholes.append(whole)
+        if whole.a <= whole.b:
+            return total, earned, bound
+        if total == 0:
+            # The maximum of a*x/(b+c*x) - x is (sqrt(a) - sqrt(b))**2 / c.
+            bound = (whole.a + whole.b - isqrt(4 * whole.a * whole.b)) // whole.c
+        step = max(whole.optimum(), 1 if total == 0 else 0)
+        ended = None
+        for hop, segment in enumerate(current):
+            if segment is None or segment.capacity is None:
+                continue
+            left = max(0, segment.capacity - taken[hop])
+            reach = left if hop == 0 else wholes[hop - 1].cost(left)
+            if reach is not None and reach < step:
+                step, ended = reach, hop
+        earned += whole(step) - step
+        if ended is None:
+            return total + step, earned, bound
+        for hop, flow in enumerate((step, *(prefix(step) for prefix in wholes[:-1]))):
+            taken[hop] += flow
+        total += step
+        bound = None
+        current[ended], taken[ended] = next(ways[ended], None), 0
+
+
+def _bracketed(cycle: Cycle, pools: Mapping[InstrumentId, Pool]) -> int:
+    """Near the optimum, by exact profits alone: they rise to it and fall behind it.
+
+    The best power of two has the optimum between its neighbours; that bracket then loses a third
+    at a time, until it is so short that rounding could mislead.
+    """
+    best, best_profit, worse = 1, _profit(cycle, pools, 1), 0
+    amount = 2
+    while amount < _LARGEST and worse < 3:
+        profit = _profit(cycle, pools, amount)
+        if profit is not None and (best_profit is None or profit > best_profit):
+            best, best_profit, worse = amount, profit, 0
+        elif best_profit is not None and best_profit > 0:
+            worse += 1
+        amount *= 2
+    low, high = best // 2, best * 2
+    while high - low > 2 * _WINDOW:
+        third = (high - low) // 3
+        left, right = (_profit(cycle, pools, a) for a in (low + third, high - third))
+        if right is None or (left is not None and left >= right):
+            high -= third
+        else:
+            low += third
+    return max(1, (low + high) // 2)
+
+
+def _profit(cycle: Cycle, pools: Mapping[InstrumentId, Pool], amount_in: int) -> int | None:
+    try:
+        return cycle.amounts(pools, amount_in)[-1] - amount_in
+    except SwapError:
+        return None
+
+
+def _climb(
+    cycle: Cycle,
+    pools: Mapping[InstrumentId, Pool],
+    start: int,
+    window: int,
+    bound: int | None,
+) -> Sizing | None:
+    """From ``start`` to where no step of the coarsest token to either side earns more."""
+    coarsest, centre = _coarsest(cycle, pools, start)
+    tried: dict[int, Sizing | None] = {}
+    best: Sizing | None = None
+    best_step = centre
+    while True:
+        centre = best_step
+        for distance in range(window + 1):
+            for step in (centre - distance, centre + distance):
+                if step <= 0 or step in tried:
+                    continue
+                tried[step] = sizing = _at(cycle, pools, coarsest, step)
+                if sizing is not None and (best is None or _rank(sizing) > _rank(best)):
+                    best, best_step = sizing, step
+                    if sizing.profit == bound:
+                        return best
+        if best_step == centre:
+            return best
+
+
+def _rank(sizing: Sizing) -> tuple[int, int]:
+    return sizing.profit, -sizing.amount_in
+
+
+def _coarsest(cycle: Cycle, pools: Mapping[InstrumentId, Pool], start: int) -> tuple[int, int]:
+    """At which hop the cycle holds the fewest units, and how many."""
+    amounts = [start]
+    for hop in cycle.hops[:-1]:
+        try:
+            amounts.append(quote_exact_in(pools[hop.pool], hop, amounts[-1]))
+        except SwapError:
+            # Less than one unit of what it buys: the steps are whole units of that.
+            return len(amounts), 0
+    least = min(range(len(amounts)), key=amounts.__getitem__)
+    return least, amounts[least]
+
+
+def _at(
+    cycle: Cycle, pools: Mapping[InstrumentId, Pool], coarsest: int, step: int
+) -> Sizing | None:
+    """The cycle with ``step`` units at the coarsest hop, for the least input."""
+    amount_in = step
+    try:
+        for hop in reversed(cycle.hops[:coarsest]):
+            amount_in = quote_exact_out(pools[hop.pool], hop, amount_in)
+        return Sizing(cycle, cycle.amounts(pools, amount_in))
+    except SwapError:
+        return None
