@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from evm import Chain
-from pool_chain import PoolChain, Reader, feed_for, in_step, pool_chain
+from pool_chain import Reader, feed_for, height, in_step, pool_chain, running, settled
 
-from torq_services.adapters.evm_dex import EvmFeed
 from torq_types import InvalidationReason, PoolState, PoolSwap, PoolSync, StateInvalidation
-
-
-def height(chain: Chain) -> int:
-    """The node's last block."""
-    return int(chain.rpc("eth_blockNumber", []), 16)
-
-
-@asynccontextmanager
-async def running(feed: EvmFeed) -> AsyncIterator[None]:
-    """The feed, until the block ends."""
-    task = asyncio.create_task(feed.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def settled(feed: EvmFeed, reader: Reader, pools: PoolChain) -> None:
-    """In step with the node's last block, and equal to the chain."""
-    await in_step(feed, reader, await asyncio.to_thread(height, pools.chain))
-    assert await asyncio.to_thread(pools.differences, reader.market) == []
 
 
 async def test_traffic_is_followed_to_the_wei(runtime_dir: Path) -> None:
@@ -44,8 +18,10 @@ async def test_traffic_is_followed_to_the_wei(runtime_dir: Path) -> None:
         async with running(feed):
             await in_step(feed, reader, 1)
             await asyncio.to_thread(pools.trade, 60)
+            await asyncio.to_thread(pools.chain.rpc, "evm_mine", [])
             await settled(feed, reader, pools)
         assert feed.rebuilds == 3
+        assert feed.connects == 1
         assert feed.verifications > 5
         assert not feed.faults
         assert feed.events > 60

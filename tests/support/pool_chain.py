@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from evm import CHAIN_ID, Anvil, Chain, Contract, RevertedError, connected, running_anvil
@@ -17,7 +17,7 @@ from torq_relays import Backoff, MessageSink
 from torq_services.adapters.evm_cache import MetadataCache
 from torq_services.adapters.evm_dex import EvmFeed, EvmSettings
 from torq_services.state import MarketState
-from torq_types import TLV, Domain, InstrumentId, Venue
+from torq_types import TLV, Domain, Header, InstrumentId, Venue
 
 FEE = 3000
 
@@ -29,6 +29,8 @@ class Reader(MessageSink):
         self.market = MarketState()
         self.sent: list[TLV] = []
         self.rolled_back: set[InstrumentId] = set()
+        self.changed: set[InstrumentId] = set()
+        self.header = Header(0, 0, 2, Domain.MARKET_DATA, 100, 0, 0)
         self._sequence = 0
 
     def send(self, *tlvs: TLV) -> None:
@@ -39,8 +41,13 @@ class Reader(MessageSink):
             builder.add(tlv)
         message = builder.build(sequence=self._sequence, timestamp_ns=self._sequence)
         self.sent += tlvs
-        self.market.apply(parse_message(message))
+        parsed = parse_message(message)
+        self.header, self.changed = parsed.header, self.market.apply(parsed)
         self.rolled_back |= self.market.rolled_back
+        self.took()
+
+    def took(self) -> None:
+        """For what stands behind the market."""
 
     async def flush(self) -> None:
         """Nothing waits."""
@@ -159,3 +166,25 @@ async def in_step(feed: EvmFeed, reader: Reader, number: int, seconds: float = 3
             if feed.state == "in step" and reached:
                 return
             await asyncio.sleep(0.01)
+
+
+def height(chain: Chain) -> int:
+    """The node's last block."""
+    return int(chain.rpc("eth_blockNumber", []), 16)
+
+
+@asynccontextmanager
+async def running(feed: EvmFeed) -> AsyncIterator[None]:
+    """The feed, until the block ends."""
+    task = asyncio.create_task(feed.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def settled(feed: EvmFeed, reader: Reader, pools: PoolChain) -> None:
+    """In step with the node's last block, and equal to the chain."""
+    await in_step(feed, reader, await asyncio.to_thread(height, pools.chain))
+    assert await asyncio.to_thread(pools.differences, reader.market) == []

@@ -22,6 +22,7 @@ def test_every_number_of_the_protocol_is_declared() -> None:
     declared = {cls.__name__: number for number, cls in REGISTRY.items()}
     between_relay_and_client = {"Acknowledgement": 101, "LogPosition": 109, "LogRegion": 113}
     of_pools = {"PoolInitialize": 3, "PoolBalanceChange": 8, "PoolPayment": 9, "PoolFee": 17}
+    of_pools["SwapPath"] = 33
     assert declared == NUMBERS | between_relay_and_client | of_pools
 
 

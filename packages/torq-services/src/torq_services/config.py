@@ -8,13 +8,21 @@ from typing import Literal
 import msgspec
 
 from torq_services.adapters import ADAPTERS
-from torq_types import ConfigError, Decimal64, PrecisionError, Venue
+from torq_services.chain_config import ChainConfig, check_chain
+from torq_types import (
+    ConfigError,
+    Decimal64,
+    PrecisionError,
+    Venue,
+)
 
 __all__ = [
     "CONFIG_NAME",
+    "ChainConfig",
     "Config",
     "ConsoleConfig",
     "ExecutionConfig",
+    "FlashArbitrageConfig",
     "RelayConfig",
     "StrategyConfig",
     "VenueConfig",
@@ -37,6 +45,15 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The exchange's own."""
     taker_fee_pips: int
     """Hundredths of a basis point: 500 is 0.05 %."""
+
+
+class FlashArbitrageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The strategy that swaps around cycles of pools."""
+
+    max_hops: int = 3
+    """The longest cycles: 2 to 4 pools."""
+    time_to_live_ms: int = 4000
+    update_interval_ms: int = 500
 
 
 class RelayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,9 +107,11 @@ class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that a running instance needs to know."""
 
-    venues: dict[str, VenueConfig]
+    venues: dict[str, VenueConfig] = {}
+    chains: dict[str, ChainConfig] = {}
     relays: RelayConfig = RelayConfig()
     strategy: StrategyConfig = StrategyConfig()
+    flash_arbitrage: FlashArbitrageConfig = FlashArbitrageConfig()
     execution: ExecutionConfig = ExecutionConfig()
     console: ConsoleConfig = ConsoleConfig()
     is_sample: bool = False
@@ -157,7 +176,10 @@ def _check(config: Config, origin: str) -> None:
             raise ConfigError(f"{origin}: {problem}")
 
     known = ", ".join(sorted(ADAPTERS))
-    require(bool(config.venues), f"no venues; name at least one of {known}")
+    require(
+        bool(config.venues or config.chains),
+        f"neither venues nor chains; name a chain, or at least one of {known}",
+    )
     for name, venue in config.venues.items():
         require(name in ADAPTERS, f"unknown venue {name!r}; known are {known}")
         require(bool(venue.symbols), f"venues.{name}.symbols is empty")
@@ -171,6 +193,13 @@ def _check(config: Config, origin: str) -> None:
             ("rest_url", venue.rest_url, ("http://", "https://")),
         ):
             require(url.startswith(schemes), f"venues.{name}.{key} is {url!r}; expected {schemes}")
+    seen: dict[int, str] = {}
+    for name, chain in config.chains.items():
+        check_chain(name, chain, origin)
+        other = seen.setdefault(chain.chain_id, name)
+        require(other == name, f"chains.{name} and chains.{other} are both chain {chain.chain_id}")
+    hops = config.flash_arbitrage.max_hops
+    require(2 <= hops <= 4, f"flash_arbitrage.max_hops is {hops}; expected 2 to 4")
     for key, lowest, highest in (
         ("ring_mib", 1, 65_536),
         ("max_message_mib", 1, 1024),

@@ -63,7 +63,11 @@ class Instance:
         if config.is_sample:
             specs.append(ServiceSpec("sample-venues", module, 20))
         specs += [ServiceSpec(f"adapter-{name}", module, 30) for name in config.venues]
-        specs.append(ServiceSpec("strategy-cross-exchange", module, 40))
+        specs += [ServiceSpec(f"chain-{name}", module, 30) for name in config.chains]
+        if config.venues:
+            specs.append(ServiceSpec("strategy-cross-exchange", module, 40))
+        if config.chains:
+            specs.append(ServiceSpec("strategy-flash-arbitrage", module, 40))
         specs.append(ServiceSpec("execution-paper", module, 50))
         specs.append(ServiceSpec("console", "torq_web", 60))
         return specs

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from torq_services import services
+from torq_services import services, strategy_services
 from torq_services.instance import RELAY_DOMAINS, Instance
 from torq_services.observability import configure_logs
 from torq_types import TorqError
@@ -70,8 +70,12 @@ def main() -> int:
             run = services.run_sample_venues
         elif name.startswith("adapter-"):
             run = services.run_adapter
+        elif name.startswith("chain-"):
+            run = services.run_chain
         elif name == "strategy-cross-exchange":
-            run = services.run_cross_exchange
+            run = strategy_services.run_cross_exchange
+        elif name == "strategy-flash-arbitrage":
+            run = strategy_services.run_flash_arbitrage
         elif name == "execution-paper":
             run = services.run_paper_execution
         else:

@@ -6,10 +6,10 @@ import asyncio
 import signal
 import time
 
-import msgspec
 import structlog
 import uvicorn
 
+from torq_codec import parse_instrument
 from torq_relays import (
     AsyncPublisher,
     AsyncSubscriber,
@@ -21,37 +21,43 @@ from torq_relays import (
     socket_path,
 )
 from torq_services.adapters import ADAPTERS, Feed
+from torq_services.adapters.evm_cache import MetadataCache
+from torq_services.adapters.evm_dex import EvmFeed, EvmSettings
 from torq_services.config import Config
 from torq_services.execution import Executor, PaperVenue, RiskGate, RiskLimits
 from torq_services.instance import Instance
 from torq_services.observability import HealthReporter
 from torq_services.serving import ServiceServer
-from torq_services.sources import CROSS_EXCHANGE, PAPER_EXECUTION, adapter_source
+from torq_services.sources import (
+    PAPER_EXECUTION,
+    adapter_source,
+    chain_source,
+)
 from torq_services.state import MarketState
-from torq_services.strategies import CrossExchange, CrossExchangeLimits
 from torq_services.venues import sample_app
+from torq_services.wiring import (
+    MILLION,
+    RELAY_PATIENCE_SECONDS,
+    first_id,
+    last_flush,
+    market_data,
+)
 from torq_types import (
     ArbitrageSignal,
     Decimal64,
     Domain,
     Economics,
     OrderRequest,
-    TransportError,
+    SwapPath,
 )
 
 __all__ = [
     "run_adapter",
-    "run_cross_exchange",
+    "run_chain",
     "run_paper_execution",
     "run_relay",
     "run_sample_venues",
 ]
-
-_MILLION = 1_000_000
-_TICK_SECONDS = 0.1
-_LAST_FLUSH_SECONDS = 2.0
-_RELAY_PATIENCE_SECONDS = 60.0
-"""A relay that crashed is back sooner; without one there is nothing that a service could do."""
 
 
 def run_relay(domain: Domain, config: Config, instance: Instance) -> None:
@@ -103,7 +109,7 @@ async def run_adapter(name: str, config: Config, instance: Instance) -> None:
         source=adapter_source(adapter_class.venue),
         runtime_dir=instance.runtime_dir,
         name=name,
-        timeout=_RELAY_PATIENCE_SECONDS,
+        timeout=RELAY_PATIENCE_SECONDS,
     ) as publisher:
         sink = DirectSink(publisher)
         feed = Feed(adapter_class(venue.symbols, sink), url=venue.url, rest_url=venue.rest_url)
@@ -115,82 +121,45 @@ async def run_adapter(name: str, config: Config, instance: Instance) -> None:
         finally:
             # What the feed said last (its books are stale) must not be lost with the process.
             health.report()
-            await _last_flush(publisher)
+            await last_flush(publisher)
 
 
-class StrategyHealth(msgspec.Struct):
-    """The strategy's account of itself."""
-
-    opened: int
-    updated: int
-    closed: int
-    open: int
-    evaluations: int
-    verified_books: int
-    stale_books: int
-
-
-async def run_cross_exchange(name: str, config: Config, instance: Instance) -> None:
-    """The cross-exchange strategy."""
-    settings = config.strategy
-    market = MarketState()
-    async with (
-        await AsyncPublisher.connect(
-            Domain.SIGNAL,
-            source=CROSS_EXCHANGE,
-            runtime_dir=instance.runtime_dir,
-            name=name,
-            timeout=_RELAY_PATIENCE_SECONDS,
-        ) as publisher,
-        await _market_data(name, instance) as subscriber,
-    ):
+async def run_chain(name: str, config: Config, instance: Instance) -> None:
+    """One EVM chain's pools."""
+    chain_name = name.removeprefix("chain-")
+    chain = config.chains[chain_name]
+    async with await AsyncPublisher.connect(
+        Domain.MARKET_DATA,
+        source=chain_source(list(config.chains).index(chain_name)),
+        runtime_dir=instance.runtime_dir,
+        name=name,
+        timeout=RELAY_PATIENCE_SECONDS,
+    ) as publisher:
         sink = DirectSink(publisher)
-        limits = CrossExchangeLimits(
-            max_notional=Decimal64.parse(settings.max_notional),
-            min_net=Decimal64.parse(settings.min_net),
-            time_to_live_ns=settings.time_to_live_ms * _MILLION,
-            update_interval_ns=settings.update_interval_ms * _MILLION,
-            max_quiet_ns=settings.max_quiet_ms * _MILLION,
-            equal_quotes=tuple(frozenset(group) for group in settings.equal_quotes),
+        settings = EvmSettings(
+            name=chain_name,
+            chain_id=chain.chain_id,
+            urls=chain.rpc_urls,
+            pools=tuple(map(parse_instrument, chain.pools)),
+            factories=tuple(map(parse_instrument, chain.factories)),
+            factory_from_block=chain.factory_from_block,
+            max_pools=chain.max_pools,
+            requests_per_second=chain.requests_per_second,
+            history_blocks=chain.history_blocks,
+            max_gap_blocks=chain.max_gap_blocks,
+            verify_blocks=chain.verify_blocks,
+            vault=bytes.fromhex(chain.vault[2:]),
         )
-        strategy = CrossExchange(
-            market, sink, config.fees_pips(), limits, first_id=_first_id(time.time_ns())
-        )
-
-        def account() -> StrategyHealth:
-            stale = sum(book.status == "stale" for book in market.books.values())
-            opportunities = strategy.opportunities
-            return StrategyHealth(
-                opened=opportunities.opened,
-                updated=opportunities.updated,
-                closed=opportunities.closed,
-                open=len(opportunities.open_pairs),
-                evaluations=strategy.evaluations,
-                verified_books=len(market.books) - stale,
-                stale_books=stale,
-            )
-
-        async def follow() -> None:
-            async for message in subscriber:
-                changed = market.apply(message)
-                if changed:
-                    strategy.market_changed(changed, message.header, time.time_ns())
-
-        async def tick() -> None:
-            while True:
-                await asyncio.sleep(_TICK_SECONDS)
-                now_ns = time.time_ns()
-                market.expire(now_ns)
-                strategy.time_passed(now_ns)
-
+        cache = MetadataCache(instance.data / f"pools-{chain.chain_id}.json")
+        feed = EvmFeed(settings, sink, cache)
+        health = HealthReporter(name, sink, feed.health, time.time_ns)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(HealthReporter(name, sink, account, time.time_ns).run())
-                tasks.create_task(follow())
-                tasks.create_task(tick())
+                tasks.create_task(health.run())
+                tasks.create_task(feed.run())
         finally:
-            strategy.shut_down(time.time_ns())
-            await _last_flush(publisher)
+            health.report()
+            await last_flush(publisher)
 
 
 async def run_paper_execution(name: str, config: Config, instance: Instance) -> None:
@@ -203,22 +172,22 @@ async def run_paper_execution(name: str, config: Config, instance: Instance) -> 
             source=PAPER_EXECUTION,
             runtime_dir=instance.runtime_dir,
             name=name,
-            timeout=_RELAY_PATIENCE_SECONDS,
+            timeout=RELAY_PATIENCE_SECONDS,
         ) as publisher,
-        await _market_data(name, instance) as books,
+        await market_data(name, instance) as books,
         await AsyncSubscriber.connect(
             Domain.SIGNAL,
             types=[ArbitrageSignal],
             runtime_dir=instance.runtime_dir,
             name=name,
-            timeout=_RELAY_PATIENCE_SECONDS,
+            timeout=RELAY_PATIENCE_SECONDS,
         ) as signals,
         await AsyncSubscriber.connect(
             Domain.EXECUTION,
             types=[OrderRequest],
             runtime_dir=instance.runtime_dir,
             name=name,
-            timeout=_RELAY_PATIENCE_SECONDS,
+            timeout=RELAY_PATIENCE_SECONDS,
         ) as orders,
     ):
         sink = DirectSink(publisher)
@@ -227,14 +196,14 @@ async def run_paper_execution(name: str, config: Config, instance: Instance) -> 
                 max_notional=Decimal64.parse(settings.max_notional),
                 min_net=Decimal64.parse(settings.min_net),
                 max_orders_per_minute=settings.max_orders_per_minute,
-                cooldown_ns=settings.cooldown_ms * _MILLION,
+                cooldown_ns=settings.cooldown_ms * MILLION,
             )
         )
         executor = Executor(
             gate,
             PaperVenue(market, config.fees_pips()),
             sink,
-            first_order_id=_first_id(time.time_ns()),
+            first_order_id=first_id(time.time_ns()),
         )
 
         async def follow_books() -> None:
@@ -244,7 +213,9 @@ async def run_paper_execution(name: str, config: Config, instance: Instance) -> 
         async def follow_signals() -> None:
             async for message in signals:
                 signal_tlv, economics = message.get(ArbitrageSignal), message.get(Economics)
-                if signal_tlv is not None and economics is not None:
+                # A path through pools is nothing that can be filled from books on paper.
+                is_of_books = message.get(SwapPath) is None
+                if is_of_books and signal_tlv is not None and economics is not None:
                     executor.on_signal(signal_tlv, economics, message.header, time.time_ns())
 
         async def follow_orders() -> None:
@@ -263,28 +234,4 @@ async def run_paper_execution(name: str, config: Config, instance: Instance) -> 
                 tasks.create_task(follow_signals())
                 tasks.create_task(follow_orders())
         finally:
-            await _last_flush(publisher)
-
-
-async def _last_flush(publisher: AsyncPublisher) -> None:
-    """Before stopping: a relay that is gone already must not hold the stop up."""
-    try:
-        await publisher.flush(timeout=_LAST_FLUSH_SECONDS)
-    except TransportError as error:
-        structlog.get_logger().warning("stopping with messages unsent", reason=str(error))
-
-
-async def _market_data(name: str, instance: Instance) -> AsyncSubscriber:
-    """All market data, from the oldest on: books are built before the first decision."""
-    return await AsyncSubscriber.connect(
-        Domain.MARKET_DATA,
-        start="earliest",
-        runtime_dir=instance.runtime_dir,
-        name=name,
-        timeout=_RELAY_PATIENCE_SECONDS,
-    )
-
-
-def _first_id(now_ns: int) -> int:
-    """Ids that a restarted service cannot give out a second time: a million a second."""
-    return now_ns // 1000
+            await last_flush(publisher)

@@ -14,7 +14,9 @@ from torq_types.tlv import (
     U32,
     U64,
     U256,
+    Address,
     Dec64,
+    Entry,
     Hash32,
     Instrument,
     Text,
@@ -32,6 +34,8 @@ __all__ = [
     "SignalIdentity",
     "SignalStatus",
     "StateReference",
+    "SwapHop",
+    "SwapPath",
 ]
 
 
@@ -55,6 +59,8 @@ class CloseReason(IntEnum):
     EXPIRED = 3
     """Its books stood without news for too long to be trusted."""
     SHUTDOWN = 4
+    REORGANISED = 5
+    """The blocks that it was drawn from were abandoned: it never was."""
 
 
 StatusField = Annotated[SignalStatus, Wire("u8", 1, 1)]
@@ -134,7 +140,11 @@ class RiskParameters(TLV, frozen=True, gc=False):
 
 @tlv_type(32)
 class ArbitrageSignal(TLV, frozen=True, gc=False):
-    """An opportunity between two instruments, and where it stands in its life."""
+    """An opportunity between two instruments, and where it stands in its life.
+
+    One among pools has more than two: they are in the SwapPath beside it, with exact amounts, and
+    ``size`` and the prices are 0 here.
+    """
 
     buy_instrument: Instrument
     sell_instrument: Instrument
@@ -155,3 +165,29 @@ class ArbitrageSignal(TLV, frozen=True, gc=False):
     close_reason: CloseField
     synthetic: U8 = 0
     """1 when the opportunity was made up for a demonstration: never to be traded."""
+
+
+class SwapHop(Entry, frozen=True, gc=False):
+    """One swap of a path; amounts in the tokens' smallest units."""
+
+    amount_in: U256
+    amount_out: U256
+    pool: Instrument
+    token_in: Address
+    token_out: Address
+
+
+@tlv_type(33)
+class SwapPath(TLV, frozen=True, gc=False):
+    """The swaps that an ArbitrageSignal among pools consists of, in order, exact to the wei.
+
+    They hold for the state at the end of the block that is named, and for no other.
+    """
+
+    block_number: U64
+    block_hash: Hash32
+    gas_price: U256
+    """Wei per unit of gas."""
+    gas_units: U64
+    chain_id: U32
+    hops: tuple[SwapHop, ...]

@@ -15,7 +15,7 @@ from torq_types import IdentifierError, InstrumentId
 
 __all__ = ["MetadataCache"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,6 +26,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     fee_denominator: int
     tick_spacing: int
     rates: list[str]
+    symbols: list[str]
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -94,6 +95,7 @@ def _entry(metadata: PoolMetadata) -> _Entry:
         metadata.fee_denominator,
         metadata.tick_spacing,
         [str(rate) for rate in metadata.rates],
+        list(metadata.symbols),
     )
 
 
@@ -106,4 +108,5 @@ def _metadata(entry: _Entry) -> PoolMetadata:
         entry.fee_denominator,
         entry.tick_spacing,
         tuple(int(rate) for rate in entry.rates),
+        tuple(entry.symbols),
     )

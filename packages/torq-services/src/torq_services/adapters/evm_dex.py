@@ -28,7 +28,13 @@ from torq_services.adapters.evm_blocks import (
 from torq_services.adapters.evm_bloom import may_contain_any
 from torq_services.adapters.evm_cache import MetadataCache
 from torq_services.adapters.evm_logs import LogFilter, checked
-from torq_services.adapters.evm_reads import PoolMetadata, read_metadata, read_pool, read_sample
+from torq_services.adapters.evm_reads import (
+    PoolMetadata,
+    metas_of,
+    read_metadata,
+    read_pool,
+    read_sample,
+)
 from torq_services.adapters.evm_rpc import Endpoint, RateLimit, RpcError, open_endpoint
 from torq_services.state.pool_values import state_of
 from torq_services.state.pools import PoolMarket
@@ -297,7 +303,7 @@ class EvmFeed:
             self._note_stale()
 
     async def _logs_of(self, node: Endpoint, header: BlockHeader) -> tuple[list[EventLog], int]:
-        price = ("eth_gasPrice", ())
+        price: tuple[str, tuple[Any, ...]] = ("eth_gasPrice", ())
         query = {**self._filter.parameters(), "blockHash": "0x" + header.block_hash.hex()}
         logs: list[EventLog] = []
         if may_contain_any(header.logs_bloom, self._filter.addresses):
@@ -307,7 +313,7 @@ class EvmFeed:
                 # Some nodes answer with nothing for a block that they have abandoned.
                 await self._header(node, header.block_hash, header.number)
         else:
-            gas_price = await node.request(*price)
+            (gas_price,) = await node.batch([price])
         told = self._seen.pop(header.block_hash, {})
         if len(self._seen) > 2 * self.settings.history_blocks:
             self._seen.clear()
@@ -474,10 +480,16 @@ class EvmFeed:
         tip = self.history.tip
         if tip is None:
             return
+        told: set[InstrumentId] = set()
         for pool, entry in self.market.entries.items():
             if entry.status == "verified":
-                decimals = self._metadata[pool].decimals
-                self._sink.send(state_of(entry.value, tip.number, tip.block_hash, decimals))
+                metadata = self._metadata[pool]
+                for token, meta in metas_of(metadata).items():
+                    if token not in told:
+                        self._sink.send(meta)
+                        told.add(token)
+                state = state_of(entry.value, tip.number, tip.block_hash, metadata.decimals)
+                self._sink.send(state)
 
     def _doubt(self, reason: InvalidationReason, detail: str) -> None:
         """Nobody may rely on the pools until they are announced again; they are not forgotten."""

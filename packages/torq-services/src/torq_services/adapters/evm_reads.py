@@ -16,14 +16,15 @@ from torq_amm import (
     WeightedPool,
 )
 from torq_amm.concentrated import MAX_TICK
-from torq_services.adapters.evm_rpc import Endpoint, RpcError
-from torq_types import ConfigError, InstrumentId, Venue
+from torq_services.adapters.evm_rpc import CallError, Endpoint
+from torq_types import ConfigError, Decimal64, InstrumentId, InstrumentMeta, Venue
 
-__all__ = ["PoolMetadata", "read_metadata", "read_pool", "read_sample"]
+__all__ = ["PoolMetadata", "metas_of", "read_metadata", "read_pool", "read_sample"]
 
 _V2 = {Venue.UNISWAP_V2, Venue.SUSHISWAP_V2, Venue.QUICKSWAP_V2, Venue.PANCAKESWAP_V2}
 _V3 = {Venue.UNISWAP_V3, Venue.SUSHISWAP_V3, Venue.PANCAKESWAP_V3}
 _PIPS = 1_000_000
+_LONGEST_SYMBOL = 32
 _V2_FEES = {Venue.PANCAKESWAP_V2: (9975, 10000)}
 _PANCAKE_PARTS = 10_000
 _ALGEBRA_PARTS = 1000
@@ -41,6 +42,20 @@ class PoolMetadata(msgspec.Struct, frozen=True):
     tick_spacing: int = 0
     rates: tuple[int, ...] = ()
     """StableSwap's rates, or a weighted pool's weights."""
+    symbols: tuple[str, ...] = ()
+    """What the tokens call themselves: for people only, anyone may call a token USDC."""
+
+
+def metas_of(metadata: PoolMetadata) -> dict[InstrumentId, InstrumentMeta]:
+    """What there is to say of a pool's tokens: their symbols, and their smallest units."""
+    return {
+        token: InstrumentMeta(
+            token, Decimal64(0, 0), Decimal64(1, -places), Decimal64(0, 0), 1, symbol, ""
+        )
+        for token, symbol, places in zip(
+            metadata.tokens, metadata.symbols, metadata.decimals, strict=True
+        )
+    }
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -75,7 +90,23 @@ async def read_metadata(node: Endpoint, instrument: InstrumentId, vault: bytes) 
     if venue is Venue.CURVE:
         rates = tuple(10 ** (36 - places) for places in decimals)
     tokens = tuple(InstrumentId.token(instrument.chain_id, address) for address in addresses)
-    return PoolMetadata(instrument, tokens, tuple(decimals), fee, denominator, spacing, rates)
+    symbols = tuple([await _symbol(node, address) for address in addresses])
+    return PoolMetadata(
+        instrument, tokens, tuple(decimals), fee, denominator, spacing, rates, symbols
+    )
+
+
+async def _symbol(node: Endpoint, token: bytes) -> str:
+    """A string, or as the oldest tokens have it 32 bytes; empty where there is none."""
+    try:
+        answer = await _one(node, _call(token, "symbol()"))
+    except CallError:
+        return ""
+    if len(answer) >= 64:
+        length = min(_word(answer, 1), _LONGEST_SYMBOL)
+        answer = answer[64 : 64 + length]
+    text = answer.rstrip(b"\0")[:_LONGEST_SYMBOL].decode(errors="replace")
+    return "".join(character for character in text if character.isprintable())
 
 
 async def read_pool(
@@ -201,7 +232,7 @@ async def _curve_coins(node: Endpoint, pool: bytes) -> list[bytes]:
     for index in range(8):
         try:
             coins += await _addresses(node, [_call(pool, "coins(uint256)", index)])
-        except RpcError:
+        except CallError:
             if len(coins) < 2:
                 raise
             break
@@ -233,7 +264,7 @@ async def _results(
     results = [bytes.fromhex(str(answer).removeprefix("0x")) for answer in answers]
     for call, result in zip(calls, results, strict=True):
         if len(result) < 32:
-            raise RpcError(
+            raise CallError(
                 f"0x{call.to.hex()} answers {len(result)} bytes: not a pool of the venue named"
             )
     return results

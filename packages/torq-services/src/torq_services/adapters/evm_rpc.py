@@ -16,7 +16,7 @@ from websockets.exceptions import WebSocketException
 
 from torq_types import TorqError
 
-__all__ = ["Endpoint", "RateLimit", "RpcError", "open_endpoint"]
+__all__ = ["CallError", "Endpoint", "RateLimit", "RpcError", "open_endpoint"]
 
 _TIMEOUT_SECONDS = 20
 _RETRIES = 4
@@ -26,6 +26,10 @@ _MAX_BATCH = 400
 
 class RpcError(TorqError):
     """A node did not answer, or answered with an error."""
+
+
+class CallError(RpcError):
+    """The node answered, and the answer is that the call fails."""
 
 
 class RateLimit:
@@ -99,7 +103,7 @@ class Endpoint:
             if not errors:
                 return [answer["result"] for answer in answers]
             if not any(error.get("code") in _LIMIT_CODES for error in errors):
-                raise RpcError(f"{calls[0][0]}: {errors[0].get('message', errors[0])}")
+                raise CallError(f"{calls[0][0]}: {errors[0].get('message', errors[0])}")
             self._faults["rate_limited"] += 1
             await asyncio.sleep(delay)
             delay *= 2

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from torq_services.state.market import MarketState
 from torq_services.state.order_book import OrderBook
-from torq_services.state.pools import PoolMarket, PoolUpdate
+from torq_services.state.pools import ChainBlock, PoolMarket, PoolUpdate
 
-__all__ = ["MarketState", "OrderBook", "PoolMarket", "PoolUpdate"]
+__all__ = ["ChainBlock", "MarketState", "OrderBook", "PoolMarket", "PoolUpdate"]

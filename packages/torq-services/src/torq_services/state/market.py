@@ -38,6 +38,8 @@ class MarketState:
         self.pools = PoolMarket()
         self.rolled_back: set[InstrumentId] = set()
         """Pools of which the last message abandoned blocks."""
+        self.completed: set[int] = set()
+        """Chains of which the last message completed a block."""
         self.metas: dict[InstrumentId, InstrumentMeta] = {}
         self.changed_ns: dict[InstrumentId, int] = {}
         """When a book last changed, by its source's clock."""
@@ -49,7 +51,7 @@ class MarketState:
         """Take one message; returns the instruments whose book changed or went stale."""
         header = message.header
         changed: set[InstrumentId] = set()
-        self.rolled_back = set()
+        self.rolled_back, self.completed = set(), set()
         for tlv in message.tlvs:
             if isinstance(tlv, SequenceGap):
                 changed |= self._lose(tlv.source, InvalidationReason.SEQUENCE_GAP)
@@ -79,6 +81,8 @@ class MarketState:
         update = self.pools.apply(tlv)
         if isinstance(tlv, PoolState):
             self._maintainer[tlv.pool] = header.source
+        elif isinstance(tlv, GasPrice):
+            self.completed.add(tlv.chain_id)
         self.rolled_back |= update.rolled_back
         for instrument in update.changed:
             self.changed_ns[instrument] = header.timestamp_ns

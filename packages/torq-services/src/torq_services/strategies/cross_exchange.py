@@ -11,17 +11,28 @@ from torq_services.exact import compare
 from torq_services.state import MarketState
 from torq_services.strategies.base import Strategy
 from torq_services.strategies.crossing import Crossing, Leg, best_crossing
-from torq_services.strategies.opportunities import Opportunities, Pair
+from torq_services.strategies.opportunities import Opportunities, Stage
 from torq_types import (
+    TLV,
+    ArbitrageSignal,
     CloseReason,
     Decimal64,
+    Economics,
     Header,
     InstrumentId,
     SignalIdentity,
     Venue,
 )
 
-__all__ = ["CrossExchange", "CrossExchangeLimits"]
+__all__ = ["CrossExchange", "CrossExchangeLimits", "Pair"]
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Where to buy, where to sell, and the currency of the profit."""
+
+    buy: InstrumentId
+    sell: InstrumentId
+    currency: str
 
 
 class CrossExchangeLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +69,10 @@ class CrossExchange(Strategy):
         self._fees_pips = fees_pips
         self._limits = limits
         self.evaluations = 0
-        self.opportunities = Opportunities(
+        self.opportunities = Opportunities[Pair, Crossing](
             sink,
             SignalIdentity(1, self.name, self.version),
+            _signal,
             first_id=first_id,
             time_to_live_ns=limits.time_to_live_ns,
             update_interval_ns=limits.update_interval_ns,
@@ -77,7 +89,7 @@ class CrossExchange(Strategy):
 
     def time_passed(self, now_ns: int) -> None:
         """Close what stood still for too long or went stale; announce updates that waited."""
-        for pair in self.opportunities.open_pairs:
+        for pair in self.opportunities.open_keys:
             if self._is_stale(pair.buy, pair.sell):
                 self.opportunities.ended(pair, CloseReason.STALE, None, now_ns)
             elif self._is_quiet(pair.buy, pair.sell, now_ns):
@@ -86,7 +98,7 @@ class CrossExchange(Strategy):
 
     def shut_down(self, now_ns: int) -> None:
         """Close every opportunity."""
-        for pair in self.opportunities.open_pairs:
+        for pair in self.opportunities.open_keys:
             self.opportunities.ended(pair, CloseReason.SHUTDOWN, None, now_ns)
 
     def _evaluate(self, buy: InstrumentId, sell: InstrumentId, cause: Header, now_ns: int) -> None:
@@ -136,3 +148,30 @@ class CrossExchange(Strategy):
     def _is_enough(self, crossing: Crossing) -> bool:
         least = self._limits.min_net
         return crossing.net > 0 and compare(crossing.net, crossing.exponent, least) >= 0
+
+
+def _signal(pair: Pair, crossing: Crossing, stage: Stage) -> tuple[TLV, ...]:
+    return (
+        ArbitrageSignal(
+            pair.buy,
+            pair.sell,
+            stage.opportunity_id,
+            stage.opened_ns,
+            stage.expires_ns,
+            stage.duration_ns,
+            crossing.size,
+            crossing.buy_price,
+            crossing.sell_price,
+            stage.status,
+            stage.close_reason,
+        ),
+        Economics(
+            crossing.gross,
+            crossing.fees,
+            0,
+            crossing.net,
+            crossing.cost,
+            crossing.exponent,
+            pair.currency,
+        ),
+    )

@@ -1,0 +1,43 @@
+"""What all services share: how they read the markets, and how they stop."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from torq_relays import AsyncPublisher, AsyncSubscriber
+from torq_services.instance import Instance
+from torq_types import Domain, TransportError
+
+__all__ = ["MILLION", "RELAY_PATIENCE_SECONDS", "first_id", "last_flush", "market_data"]
+
+MILLION: Final = 1_000_000
+"""Nanoseconds in a millisecond."""
+RELAY_PATIENCE_SECONDS: Final = 60.0
+"""A relay that crashed is back sooner; without one there is nothing that a service could do."""
+_LAST_FLUSH_SECONDS = 2.0
+
+
+async def last_flush(publisher: AsyncPublisher) -> None:
+    """Before stopping: a relay that is gone already must not hold the stop up."""
+    try:
+        await publisher.flush(timeout=_LAST_FLUSH_SECONDS)
+    except TransportError as error:
+        structlog.get_logger().warning("stopping with messages unsent", reason=str(error))
+
+
+async def market_data(name: str, instance: Instance) -> AsyncSubscriber:
+    """All market data, from the oldest on: books are built before the first decision."""
+    return await AsyncSubscriber.connect(
+        Domain.MARKET_DATA,
+        start="earliest",
+        runtime_dir=instance.runtime_dir,
+        name=name,
+        timeout=RELAY_PATIENCE_SECONDS,
+    )
+
+
+def first_id(now_ns: int) -> int:
+    """Ids that a restarted service cannot give out a second time: a million a second."""
+    return now_ns // 1000
