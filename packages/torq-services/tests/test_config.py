@@ -23,7 +23,7 @@ def test_the_example_is_sound_and_goes_live_on_paper_without_keys() -> None:
 
 def test_the_example_names_every_default_as_it_is() -> None:
     written = configuration.decode(EXAMPLE.encode())
-    bare = configuration.decode(EXAMPLE.partition("# --- Strategy")[0].encode())
+    bare = configuration.decode(EXAMPLE.partition("# --- Strategy: between")[0].encode())
     assert written == bare
 
 
@@ -42,6 +42,17 @@ def test_the_example_names_every_default_as_it_is() -> None:
         ("port = 8700", "prot = 8700", "prot"),
         ('mode = "paper"', 'mode = "real"', "mode"),
         ("[console]", "[console", "torq init"),
+        ("chain_id = 137", "chain_id = 0", "chain_id is 0"),
+        ("chain_id = 137", "chain_id = 1", "is no token of chain 1"),
+        ('"wss://polygon', '"https://polygon', "expected ws:// or wss://"),
+        ('["wss://polygon-bor-rpc.publicnode.com"]', "[]", "rpc_urls is empty"),
+        ("0x45dDa9cb7c25131D", "0x45dDA9cb7c25131D", "checksum"),
+        ('"uniswap_v3@137:0x45', '"uniswap_v9@137:0x45', "uniswap_v9"),
+        ('native = "token@137', 'native = "uniswap_v3@137', "is no token of chain 137"),
+        ("[chains.polygon]", '[chains."poly gon"]', "letters, digits"),
+        ("requests_per_second = 25", "requests_per_second = 0", "expected 1 or more"),
+        ("requests_per_second = 25", 'vault = "0x12"', "expected an address"),
+        ("max_hops = 3", "max_hops = 5", "expected 2 to 4"),
     ],
 )
 def test_a_mistake_is_named_where_it_stands(old: str, new: str, problem: str) -> None:
@@ -51,12 +62,32 @@ def test_a_mistake_is_named_where_it_stands(old: str, new: str, problem: str) ->
     assert problem in str(error.value)
 
 
+def test_a_chain_needs_something_to_follow_and_a_name_of_its_own() -> None:
+    chain = """
+[chains.{}]
+chain_id = 137
+rpc_urls = ["ws://127.0.0.1:1"]
+native = "token@137:0x0d500B1d8E8eF31E21C99d1Db9A6444d3ADf1270"
+{}
+"""
+    pools = 'pools = ["uniswap_v3@137:0x45dDa9cb7c25131DF268515131f647d726f50608"]'
+    with pytest.raises(ConfigError, match="nothing to follow"):
+        configuration.decode(chain.format("a", "").encode())
+    with pytest.raises(ConfigError, match=r"chains\.b and chains\.a are both chain 137"):
+        configuration.decode((chain.format("a", pools) + chain.format("b", pools)).encode())
+    config = configuration.decode(chain.format("a", pools).encode())
+    names = [spec.name for spec in Instance.services(config)]
+    assert "chain-a" in names
+    assert "strategy-flash-arbitrage" in names
+    assert "strategy-cross-exchange" not in names
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         configuration.load(tmp_path / "none.toml")
     with pytest.raises(ConfigError):
         configuration.decode(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="no venues"):
+    with pytest.raises(ConfigError, match="neither venues nor chains"):
         configuration.decode(b"venues = {}")
 
 
