@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from evm import Chain, Contract, RevertedError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from uniswap import FOREVER, SUPPLY, UniswapV2, events, tokens, v2_pool
 
@@ -21,7 +21,10 @@ def uniswap(chain: Chain) -> UniswapV2:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_swaps_mints_and_burns_equal_the_contract_s(

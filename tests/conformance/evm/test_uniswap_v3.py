@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from evm import Chain, Contract, RevertedError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from uniswap import UniswapV3, events, v3_pool
 
@@ -31,7 +31,10 @@ def uniswap(chain: Chain) -> UniswapV3:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_every_amount_and_the_state_equal_the_contract_s(

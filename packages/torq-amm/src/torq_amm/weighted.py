@@ -151,17 +151,24 @@ class WeightedPool(msgspec.Struct, frozen=True):
         if gained is None or lost is None:
             return
         token_in, token_out = self.tokens[self._index(gained)], self.tokens[self._index(lost)]
+        quotes: list[str] = []
         try:
-            if self.swap_exact_in(token_in, gained.amount, token_out).amount_out == -lost.amount:
+            bought = self.swap_exact_in(token_in, gained.amount, token_out).amount_out
+            if bought == -lost.amount:
                 return
-            cost = self.swap_exact_out(token_out, -lost.amount, token_in).amount_in
+            quotes.append(f"it would have bought {bought}")
         except SwapError as error:
-            raise PoolStateError(f"this pool could not have traded so: {error}") from error
-        if cost != gained.amount:
-            raise PoolStateError(
-                f"{-lost.amount} out for {gained.amount} in; from this state it would have cost"
-                f" {cost}"
-            )
+            quotes.append(str(error))
+        try:
+            cost = self.swap_exact_out(token_out, -lost.amount, token_in).amount_in
+            if cost == gained.amount:
+                return
+            quotes.append(f"it would have cost {cost}")
+        except SwapError as error:
+            quotes.append(str(error))
+        raise PoolStateError(
+            f"{-lost.amount} out for {gained.amount} in; from this state {', and '.join(quotes)}"
+        )
 
     def _index(self, change: TokenChange) -> int:
         for index, token in enumerate(self.tokens):
