@@ -10,6 +10,7 @@ import msgspec
 from torq_codec import format_instrument
 from torq_relays import RelayStatus
 from torq_services.adapters import FeedHealth
+from torq_services.adapters.evm_dex import EvmHealth
 from torq_types import (
     ArbitrageSignal,
     CloseReason,
@@ -17,12 +18,22 @@ from torq_types import (
     Economics,
     ExecutionReport,
     SignalStatus,
+    SwapPath,
 )
 
-__all__ = ["SECTIONS", "Board", "ReportRow", "Section", "SignalRow", "VenueCard", "exact_amount"]
+__all__ = [
+    "SECTIONS",
+    "Board",
+    "ChainCard",
+    "ReportRow",
+    "Section",
+    "SignalRow",
+    "VenueCard",
+    "exact_amount",
+]
 
-Section = Literal["relays", "venues", "signals", "execution"]
-SECTIONS: tuple[Section, ...] = ("relays", "venues", "signals", "execution")
+Section = Literal["relays", "venues", "pools", "signals", "execution"]
+SECTIONS: tuple[Section, ...] = ("relays", "venues", "pools", "signals", "execution")
 
 _SIGNALS = 50
 _REPORTS = 10
@@ -68,15 +79,25 @@ class VenueCard(msgspec.Struct):
     is_silent: bool = False
 
 
+class ChainCard(msgspec.Struct):
+    """A chain's own account, and when it came."""
+
+    health: EvmHealth
+    heard_ns: int
+    is_silent: bool = False
+
+
 class Board:
     """The view's state. ``versions`` count changes, so that only what changed is sent."""
 
     def __init__(self) -> None:
         self.relays: dict[str, RelayStatus | None] = {}
         self.venues: dict[str, VenueCard] = {}
+        self.chains: dict[str, ChainCard] = {}
+        self._pool_names: dict[str, str] = {}
         self.signals: deque[SignalRow] = deque(maxlen=_SIGNALS)
         self.reports: deque[ReportRow] = deque(maxlen=_REPORTS)
-        self.strategy: dict[str, int] = {}
+        self.strategies: dict[str, dict[str, int]] = {}
         self.executor: dict[str, int] = {}
         self.versions: Counter[Section] = Counter()
 
@@ -91,20 +112,63 @@ class Board:
         self.venues[health.venue] = VenueCard(health, now_ns)
         self.versions["venues"] += 1
 
+    def chain(self, health: EvmHealth, now_ns: int) -> None:
+        """A chain's account."""
+        self.chains[health.chain] = ChainCard(health, now_ns)
+        for pool in health.pools:
+            self._pool_names[pool.pool] = f"{pool.pool.partition('@')[0]} {pool.tokens}"
+        self.versions["pools"] += 1
+
+    def strategy(self, service: str, counters: dict[str, int]) -> None:
+        """A strategy's account."""
+        self.strategies[service.removeprefix("strategy-")] = counters
+        self.versions["execution"] += 1
+
     def check_silence(self, now_ns: int) -> None:
         """Mark adapters that have not been heard of."""
-        for card in self.venues.values():
+        cards: list[tuple[Section, VenueCard | ChainCard]] = [
+            *(("venues", card) for card in self.venues.values()),
+            *(("pools", card) for card in self.chains.values()),
+        ]
+        for section, card in cards:
             is_silent = now_ns - card.heard_ns > _SILENT_NS
             if is_silent != card.is_silent:
                 card.is_silent = is_silent
-                self.versions["venues"] += 1
+                self.versions[section] += 1
 
     def signal(
-        self, signal: ArbitrageSignal, economics: Economics | None, key: str, when_ns: int
+        self,
+        signal: ArbitrageSignal,
+        economics: Economics | None,
+        path: SwapPath | None,
+        key: str,
+        when_ns: int,
     ) -> None:
-        """A signal, newest first."""
-        self.signals.appendleft(_signal_row(signal, economics, key, when_ns))
+        """A signal, newest first; one with a path is of pools."""
+        row = _signal_row(signal, economics, key, when_ns)
+        if path is not None:
+            row = self._with_path(row, path, economics)
+        self.signals.appendleft(row)
         self.versions["signals"] += 1
+
+    def _with_path(self, row: SignalRow, path: SwapPath, economics: Economics | None) -> SignalRow:
+        """What goes in, through which pools, and what gas takes."""
+        names = []
+        for hop in path.hops:
+            text = format_instrument(hop.pool)
+            names.append(self._pool_names.get(text, text))
+        first, *others = names or ["?"]
+        cost, gas = (economics.cost, economics.gas) if economics else (0, 0)
+        exponent = economics.exponent if economics else 0
+        return msgspec.structs.replace(
+            row,
+            buy=first,
+            buy_price=f"block {path.block_number}",
+            sell=" → ".join(others),
+            sell_price="",
+            size=exact_amount(cost, exponent),
+            fees=f"gas {exact_amount(gas, exponent)}",
+        )
 
     def report(self, report: ExecutionReport) -> None:
         """What an execution came to, newest first."""
@@ -148,7 +212,7 @@ def _signal_row(
         sell_price=str(signal.sell_price),
         size=_plain(signal.size),
         gross=amount(economics.gross if economics else 0),
-        fees=amount(economics.fees if economics else 0),
+        fees=f"fees {amount(economics.fees if economics else 0)}",
         net=amount(economics.net if economics else 0),
         currency=economics.currency if economics else "",
         duration=_seconds(signal.duration_ns),

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from torq_codec import Message
 from torq_relays import AsyncSubscriber, RelayStatus
 from torq_services.adapters import FeedHealth
+from torq_services.adapters.evm_dex import EvmHealth
 from torq_types import (
     TLV,
     ArbitrageSignal,
@@ -22,6 +23,7 @@ from torq_types import (
     ExecutionReport,
     ProtocolError,
     Role,
+    SwapPath,
     SystemHealth,
     TransportError,
 )
@@ -100,7 +102,12 @@ class Feeds:
 
     def _on_health(self, message: Message) -> None:
         health = message.get(SystemHealth)
-        if health is not None and health.service.startswith("adapter-"):
+        if health is None:
+            return
+        if health.service.startswith("chain-"):
+            chain = msgspec.json.decode(health.counters, type=EvmHealth)
+            self._board.chain(chain, time.time_ns())
+        elif health.service.startswith("adapter-"):
             feed = msgspec.json.decode(health.counters, type=FeedHealth)
             self._board.venue(feed, time.time_ns())
 
@@ -109,10 +116,11 @@ class Feeds:
         header = message.header
         if signal is not None:
             key = f"{header.source}-{header.timestamp_ns}-{header.sequence}"
-            self._board.signal(signal, message.get(Economics), key, header.timestamp_ns)
+            economics, path = message.get(Economics), message.get(SwapPath)
+            self._board.signal(signal, economics, path, key, header.timestamp_ns)
         elif health is not None:
-            self._board.strategy = msgspec.json.decode(health.counters, type=dict[str, int])
-            self._board.versions["execution"] += 1
+            counters = msgspec.json.decode(health.counters, type=dict[str, int])
+            self._board.strategy(health.service, counters)
 
     def _on_execution(self, message: Message) -> None:
         report, health = message.get(ExecutionReport), message.get(SystemHealth)

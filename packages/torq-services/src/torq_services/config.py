@@ -9,6 +9,7 @@ import msgspec
 
 from torq_services.adapters import ADAPTERS
 from torq_services.chain_config import ChainConfig, check_chain
+from torq_services.venues.scenario import load_header
 from torq_types import (
     ConfigError,
     Decimal64,
@@ -144,8 +145,9 @@ def decode(text: bytes, origin: str = CONFIG_NAME) -> Config:
 
 
 def sample(*, speed: str = "1", port: int = 8700, venue_port: int = 0) -> Config:
-    """The configuration of sample mode: the recorded sessions, and top-tier taker fees."""
+    """The configuration of sample mode: the recordings, and top-tier taker fees."""
     base = f"127.0.0.1:{venue_port}"
+    pools = load_header()
     config = Config(
         venues={
             "coinbase": VenueConfig(
@@ -160,6 +162,17 @@ def sample(*, speed: str = "1", port: int = 8700, venue_port: int = 0) -> Config
                 symbols=("BTCUSD", "ETHUSD", "SOLUSD"),
                 taker_fee_pips=300,
             ),
+        },
+        chains={
+            "sample": ChainConfig(
+                chain_id=pools.chain_id,
+                rpc_urls=(f"ws://{base}/evm",),
+                native=pools.native,
+                profit_tokens=tuple(pools.profit_tokens),
+                pools=tuple(pools.pools),
+                vault=pools.vault,
+                requests_per_second=10_000,
+            )
         },
         console=ConsoleConfig(port=port),
         is_sample=True,

@@ -11,7 +11,7 @@ from torq_amm.constant_product import ConstantProductPool
 from torq_amm.swapping import Pool
 from torq_types import InstrumentId, SwapError
 
-__all__ = ["Cycle", "Hop", "quote_exact_in", "quote_exact_out"]
+__all__ = ["Cycle", "Hop", "Sizing", "quote_exact_in", "quote_exact_out"]
 
 
 class Hop(msgspec.Struct, frozen=True):
@@ -64,6 +64,29 @@ class Cycle(msgspec.Struct, frozen=True):
         for hop in self.hops:
             amounts.append(quote_exact_in(pools[hop.pool], hop, amounts[-1]))
         return tuple(amounts)
+
+
+class Sizing(msgspec.Struct, frozen=True):
+    """How much to send through a cycle, and what comes of it; in smallest units."""
+
+    cycle: Cycle
+    amounts: tuple[int, ...]
+    """What goes in first, then what each swap pays out."""
+
+    @property
+    def amount_in(self) -> int:
+        """The input."""
+        return self.amounts[0]
+
+    @property
+    def amount_out(self) -> int:
+        """What the last swap pays out, in the same token."""
+        return self.amounts[-1]
+
+    @property
+    def profit(self) -> int:
+        """In the cycle's profit token, before gas."""
+        return self.amounts[-1] - self.amounts[0]
 
 
 def _order(hop: Hop) -> tuple[int, bytes]:

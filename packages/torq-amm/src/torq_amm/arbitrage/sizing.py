@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import isqrt
 
-import msgspec
-
-from torq_amm.arbitrage.cycles import Cycle, quote_exact_in, quote_exact_out
+from torq_amm.arbitrage.bracketing import bracketed
+from torq_amm.arbitrage.cycles import Cycle, Sizing, quote_exact_in, quote_exact_out
 from torq_amm.arbitrage.segments import Segment, segments_of
 from torq_amm.swapping import Pool
 from torq_types import InstrumentId, SwapError
@@ -15,30 +14,8 @@ from torq_types import InstrumentId, SwapError
 __all__ = ["Sizing", "best_input"]
 
 _WINDOW = 8
-_LARGEST = 1 << 128
-
-
-class Sizing(msgspec.Struct, frozen=True):
-    """How much to send through a cycle, and what comes of it; in smallest units."""
-
-    cycle: Cycle
-    amounts: tuple[int, ...]
-    """What goes in first, then what each swap pays out."""
-
-    @property
-    def amount_in(self) -> int:
-        """The input."""
-        return self.amounts[0]
-
-    @property
-    def amount_out(self) -> int:
-        """What the last swap pays out, in the same token."""
-        return self.amounts[-1]
-
-    @property
-    def profit(self) -> int:
-        """In the cycle's profit token, before gas."""
-        return self.amounts[-1] - self.amounts[0]
+_CLIMBS = 32
+"""How often the search may move on: where a formula's noise rises and falls, there is no end."""
 
 
 def best_input(
@@ -64,7 +41,10 @@ def best_input(
         if start == 0 or (2 * profit if bound is None else bound) < at_least:
             return None
     else:
-        start = _bracketed(cycle, pools)
+        found = bracketed(cycle, pools)
+        if found is None or found.profit + _rounding(found) < at_least:
+            return None
+        start = found.amount_in
     best = _climb(cycle, pools, start, window, bound)
     return best if best is not None and best.profit >= at_least else None
 
@@ -114,39 +94,6 @@ def _by_pieces(ways: list[Iterator[Segment]]) -> tuple[int, int, int | None]:
         current[ended], taken[ended] = next(ways[ended], None), 0
 
 
-def _bracketed(cycle: Cycle, pools: Mapping[InstrumentId, Pool]) -> int:
-    """Near the optimum, by exact profits alone: they rise to it and fall behind it.
-
-    The best power of two has the optimum between its neighbours; that bracket then loses a third
-    at a time, until it is so short that rounding could mislead.
-    """
-    best, best_profit, worse = 1, _profit(cycle, pools, 1), 0
-    amount = 2
-    while amount < _LARGEST and worse < 3:
-        profit = _profit(cycle, pools, amount)
-        if profit is not None and (best_profit is None or profit > best_profit):
-            best, best_profit, worse = amount, profit, 0
-        elif best_profit is not None and best_profit > 0:
-            worse += 1
-        amount *= 2
-    low, high = best // 2, best * 2
-    while high - low > 2 * _WINDOW:
-        third = (high - low) // 3
-        left, right = (_profit(cycle, pools, a) for a in (low + third, high - third))
-        if right is None or (left is not None and left >= right):
-            high -= third
-        else:
-            low += third
-    return max(1, (low + high) // 2)
-
-
-def _profit(cycle: Cycle, pools: Mapping[InstrumentId, Pool], amount_in: int) -> int | None:
-    try:
-        return cycle.amounts(pools, amount_in)[-1] - amount_in
-    except SwapError:
-        return None
-
-
 def _climb(
     cycle: Cycle,
     pools: Mapping[InstrumentId, Pool],
@@ -159,7 +106,7 @@ def _climb(
     tried: dict[int, Sizing | None] = {}
     best: Sizing | None = None
     best_step = centre
-    while True:
+    for _ in range(_CLIMBS):
         centre = best_step
         for distance in range(window + 1):
             for step in (centre - distance, centre + distance):
@@ -171,7 +118,13 @@ def _climb(
                     if sizing.profit == bound:
                         return best
         if best_step == centre:
-            return best
+            break
+    return best
+
+
+def _rounding(sizing: Sizing) -> int:
+    """What rounding may take from a profit: a unit of each token on the way."""
+    return len(sizing.amounts) * (1 + sizing.amount_in // max(1, min(sizing.amounts)))
 
 
 def _rank(sizing: Sizing) -> tuple[int, int]:

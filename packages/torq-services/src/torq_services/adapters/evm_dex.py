@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import msgspec
 import structlog
 
+from torq_codec import format_instrument
 from torq_codec.dex import EventLog, decode_event, parse_log
 from torq_relays import Backoff, MessageSink
 from torq_services.adapters.evm_blocks import (
@@ -36,8 +37,8 @@ from torq_services.adapters.evm_reads import (
     read_sample,
 )
 from torq_services.adapters.evm_rpc import Endpoint, RateLimit, RpcError, open_endpoint
-from torq_services.state.pool_values import state_of
-from torq_services.state.pools import PoolMarket
+from torq_services.state.pool_values import decimal_text, display_price, state_of
+from torq_services.state.pools import PoolEntry, PoolMarket
 from torq_types import (
     TLV,
     ConfigError,
@@ -50,12 +51,14 @@ from torq_types import (
     MalformedEventError,
     StalePoolError,
     StateInvalidation,
+    SwapError,
 )
 
-__all__ = ["EvmFeed", "EvmHealth", "EvmSettings"]
+__all__ = ["EvmFeed", "EvmHealth", "EvmSettings", "PoolHealth"]
 
 _SILENCE_SECONDS = 60.0
 _NOTICES = 10_000
+_POOLS_SHOWN = 50
 
 FeedState = Literal["connecting", "synchronising", "in step", "waiting"]
 
@@ -84,6 +87,19 @@ class EvmSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Balancer V2's Vault."""
 
 
+class PoolHealth(msgspec.Struct):
+    """One pool, for people to read."""
+
+    pool: str
+    tokens: str
+    status: str
+    price: str
+    """The second token per the first one in whole tokens, before the fee; rounded for display."""
+    block_number: int
+    """Of its last change."""
+    events: int
+
+
 class EvmHealth(msgspec.Struct):
     """The feed's account of itself."""
 
@@ -102,6 +118,8 @@ class EvmHealth(msgspec.Struct):
     rebuilds: int
     last_doubt: str
     faults: dict[str, int]
+    pools: list[PoolHealth]
+    """The first ones of those that are followed."""
 
 
 class EvmFeed:
@@ -147,6 +165,20 @@ class EvmFeed:
             len(entries) - verified if in_step else len(entries), self.blocks, self.events,
             self.reorganisations, self.deepest, self.verifications, self.rebuilds,
             self.last_doubt, dict(self.faults + self.market.faults),
+            [self._pool_health(entry) for entry in list(entries)[:_POOLS_SHOWN]],
+        )  # fmt: skip
+
+    def _pool_health(self, entry: PoolEntry) -> PoolHealth:
+        metadata = self._metadata[entry.instrument]
+        status, price = "stale", ""
+        if entry.status == "verified" and self.state == "in step":
+            status = "verified"
+            with suppress(SwapError):  # an empty pool has none
+                price = decimal_text(display_price(entry.value, entry.decimals))
+        names = [symbol or "?" for symbol in metadata.symbols]
+        return PoolHealth(
+            format_instrument(entry.instrument), "/".join(names), status, price,
+            entry.block_number, entry.events,
         )  # fmt: skip
 
     async def run(self) -> None:

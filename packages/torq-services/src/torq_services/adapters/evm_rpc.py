@@ -113,9 +113,8 @@ class Endpoint:
         provider = self._web3.provider
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                if len(calls) == 1:
-                    method, parameters = calls[0]
-                    return [await provider.make_request(method, list(parameters))]  # type: ignore[arg-type]
+                # A batch even of one: web3's listener ends with the first error that it meets in a
+                # plain answer, and a reverted call is nothing to lose the connection for.
                 batch = [(method, list(parameters)) for method, parameters in calls]
                 answers = await provider.make_batch_request(batch)  # type: ignore[arg-type]
         except (Web3Exception, OSError, TimeoutError, WebSocketException) as error:

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from torq_relays import prepare, socket_path
@@ -193,10 +194,15 @@ def _announce(settings: Config) -> None:
 
 def _print_status(found: InstanceStatus) -> None:
     title = "sample data" if found.is_sample else "live feeds"
-    table = Table(title=f"Torq in {found.runtime_dir} ({title})", title_justify="left")
-    table.add_column("service")
-    table.add_column("state")
-    for heading in ("pid", "uptime", "restarts", "messages/s", "lag", "faults"):
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"Torq in {found.runtime_dir} ({title})",
+        title_justify="left",
+    )
+    table.add_column("service", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in ("pid", "uptime", "restarts", "msg/s", "lag (B)", "faults"):
         table.add_column(heading, justify="right")
     for service in found.services:
         colour = "green" if service.state == "running" else "red"
@@ -207,7 +213,7 @@ def _print_status(found: InstanceStatus) -> None:
             f"{service.uptime_seconds} s",
             str(service.restarts),
             str(service.rate),
-            f"{service.lag} B",
+            str(service.lag),
             str(service.faults),
         )
     printer.print(table)

@@ -21,7 +21,7 @@ from torq_types import (
     Venue,
 )
 
-__all__ = ["pool_of", "state_of"]
+__all__ = ["decimal_text", "display_price", "pool_of", "state_of"]
 
 _NO_HASH = bytes(32)
 _PROTOCOL_PARTS = {Venue.PANCAKESWAP_V3: 10_000, Venue.QUICKSWAP_V3: 1000}
@@ -126,3 +126,16 @@ def _state(
 def display_price(pool: Pool, decimals: tuple[int, ...]) -> Fraction:
     """Token 1 per token 0 in whole tokens, before the fee: for people to read."""
     return pool.price * Fraction(10) ** (decimals[0] - decimals[1])
+
+
+def decimal_text(value: Fraction, digits: int = 8) -> str:
+    """``value`` with at most so many significant digits, rounded down: for people to read."""
+    if value <= 0:
+        return "0"
+    places = max(0, digits - len(str(int(value))))
+    if value < 1:
+        # The zeros behind the point do not count.
+        places = digits + len(str(int(1 / value))) - 1
+    whole, rest = divmod(int(value * 10**places), 10**places)
+    text = f"{whole}.{rest:0{places}}" if places else str(whole)
+    return text.rstrip("0").rstrip(".") if "." in text else text
