@@ -14,13 +14,27 @@ from relays import running_relay
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from torq_codec import format_instrument
 from torq_services import config as configuration
+from torq_services.adapters.evm_dex import EvmHealth, PoolHealth
 from torq_services.demo import send_demo_arbitrage
 from torq_services.instance import Instance
 from torq_services.serving import ServiceServer
-from torq_types import Domain
+from torq_types import (
+    ArbitrageSignal,
+    CloseReason,
+    Decimal64,
+    Domain,
+    Economics,
+    InstrumentId,
+    SignalStatus,
+    SwapHop,
+    SwapPath,
+    Venue,
+)
 from torq_web import create_app
 from torq_web.board import Board, exact_amount
+from torq_web.pages import Pages
 
 
 @asynccontextmanager
@@ -67,7 +81,7 @@ async def test_relays_and_signals_arrive_as_fragments(runtime_dir: Path) -> None
                     fragments += str(await socket.recv())
             assert '<hx-partial hx-target="#relays" hx-swap="innerHTML">' in fragments
             assert "synthetic" in fragments
-            assert "1.37955 USD" in fragments
+            assert '1.37955 <span class="price">USD</span>' in fragments
             async with httpx.AsyncClient() as client:
                 page = (await client.get(f"http://{host}/")).text
             assert "Sample data" in page
@@ -123,3 +137,49 @@ def test_amounts_are_shown_exactly() -> None:
     assert exact_amount(100, 2) == "10000"
     assert exact_amount(100, -2) == "1"
     assert exact_amount(0, -18) == "0"
+
+
+def test_a_path_through_pools_is_a_row_with_names_and_exact_amounts() -> None:
+    board = Board()
+    tokens = InstrumentId.token(1, b"\x01" * 20), InstrumentId.token(1, b"\x02" * 20)
+    pools = [InstrumentId.pool(Venue.UNISWAP_V2, 1, bytes([n]) * 20) for n in (3, 4)]
+    first = PoolHealth(format_instrument(pools[0]), "WETH/USDC", "verified", "2500", 7, 1)
+    health = EvmHealth(
+        "mainnet",
+        "in step",
+        "ws://node",
+        1,
+        7,
+        1,
+        0,
+        7,
+        3,
+        1,
+        2,
+        1,
+        1,
+        "",
+        {"repeated": 2},
+        [first],
+    )
+    board.chain(health, 0)
+    none = Decimal64(0, 0)
+    signal = ArbitrageSignal(
+        pools[0], pools[1], 1, 0, 0, 0, none, none, none, SignalStatus.OPENED, CloseReason.NONE
+    )
+    economics = Economics(10**15 + 1, 0, 10**14, 9 * 10**14 + 1, 10**18, -18, "WETH")
+    hops = (
+        SwapHop(10**18, 2500, pools[0], tokens[0].body, tokens[1].body),
+        SwapHop(2500, 10**18 + 10**15 + 1, pools[1], tokens[1].body, tokens[0].body),
+    )
+    board.signal(signal, economics, SwapPath(7, bytes(32), 10, 11, 1, hops), "key", 0)
+    row = board.signals[0]
+    assert row.buy == "uniswap_v2 WETH/USDC"
+    assert row.sell == format_instrument(pools[1])
+    assert (row.size, row.gross) == ("1", "0.001000000000000001")
+    assert (row.fees, row.net) == ("gas 0.0001", "0.000900000000000001")
+    html = Pages(board, configuration.sample(venue_port=1)).page()
+    assert "uniswap_v2 WETH/USDC" in html
+    assert '<td class="verified">verified</td>' in html
+    board.check_silence(10**10)
+    assert '<td class="stale">stale</td>' in Pages(board, configuration.sample(venue_port=1)).page()

@@ -16,7 +16,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from torq_relays import prepare, socket_path
@@ -195,22 +194,22 @@ def _announce(settings: Config) -> None:
 def _print_status(found: InstanceStatus) -> None:
     title = "sample data" if found.is_sample else "live feeds"
     table = Table(
-        box=SIMPLE_HEAD,
+        box=None,
         pad_edge=False,
         title=f"Torq in {found.runtime_dir} ({title})",
         title_justify="left",
     )
     table.add_column("service", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for heading in ("pid", "uptime", "restarts", "msg/s", "lag (B)", "faults"):
-        table.add_column(heading, justify="right")
+    for heading in ("pid", "up (s)", "restarts", "msg/s", "lag (B)", "faults"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for service in found.services:
         colour = "green" if service.state == "running" else "red"
         table.add_row(
             service.name,
             f"[{colour}]{service.state}[/{colour}]",
             str(service.pid or ""),
-            f"{service.uptime_seconds} s",
+            str(service.uptime_seconds),
             str(service.restarts),
             str(service.rate),
             str(service.lag),
