@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from evm import CHAIN_ID
 from pool_chain import Reader, feed_for, height, in_step, pool_chain, running, settled
+from uniswap import token
 
-from torq_types import InvalidationReason, PoolState, PoolSwap, PoolSync, StateInvalidation
+from torq_amm import ConstantProductPool
+from torq_types import (
+    InstrumentId,
+    InvalidationReason,
+    PoolState,
+    PoolSwap,
+    PoolSync,
+    StateInvalidation,
+    Venue,
+)
 
 
 async def test_traffic_is_followed_to_the_wei(runtime_dir: Path) -> None:
@@ -143,3 +155,34 @@ async def test_the_wrong_chain_and_another_endpoint(runtime_dir: Path) -> None:
                 while "serves chain 31337" not in feed.last_doubt:
                     await asyncio.sleep(0.01)
             assert feed.state != "in step"
+
+
+async def test_a_factory_s_pools_are_discovered_old_and_new(runtime_dir: Path) -> None:
+    with pool_chain() as (node, pools):
+        exchange, token0 = pools.v2s[0], pools.tokens[0]
+        factory = InstrumentId.pool(Venue.UNISWAP_V2, CHAIN_ID, exchange.factory.raw)
+        reader = Reader()
+        feed = feed_for(node, pools, runtime_dir, reader, pools=(), factories=(factory,))
+        async with running(feed):
+            await in_step(feed, reader, 1)
+            assert set(reader.market.pools.entries) == {pools.instruments[0]}
+            # A new pair, while the feed runs.
+            other = await asyncio.to_thread(token, pools.chain)
+            pair = await asyncio.to_thread(exchange.pair, token0, other)
+            created = InstrumentId.pool(Venue.UNISWAP_V2, CHAIN_ID, pair.raw)
+            for part in (token0, other):
+                part.send("transfer(address,uint256)", pair.address, 10**20)
+            pair.send("mint(address)", pools.chain.sender)
+            async with asyncio.timeout(20):
+                while created not in reader.market.pools.entries:
+                    await asyncio.sleep(0.01)
+            await in_step(feed, reader, height(pools.chain))
+            value = reader.market.pools.value(created)
+            assert isinstance(value, ConstantProductPool)
+            assert value.reserve0 == value.reserve1 == 10**20
+        again = feed_for(node, pools, runtime_dir, reader, pools=(), factories=(factory,))
+        async with running(again):
+            await in_step(again, reader, height(pools.chain))
+            assert set(again.market.entries) == {pools.instruments[0], created}
+        assert not again.faults
+        assert feed.faults == Counter(pools_discovered=1)

@@ -145,7 +145,7 @@ def pool_chain(*arguments: str) -> Iterator[tuple[Anvil, PoolChain]]:
 
 
 def feed_for(
-    node: Anvil, pools: PoolChain, folder: Path, reader: Reader, **changes: object
+    node: Anvil, pools: PoolChain, folder: Path, reader: Reader, /, **changes: object
 ) -> EvmFeed:
     """A feed of the node's pools into ``reader``."""
     values: dict[str, object] = {

@@ -238,9 +238,12 @@ def test_metadata_is_read_again_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "pools.json"
     cache = MetadataCache(path)
     cache.put(METADATA)
+    cache.scanned["factory"] = 17
     cache.save()
     again = MetadataCache(path)
     assert again.get(POOL) == METADATA
+    assert again.of_factory(Venue.UNISWAP_V2) == [POOL]
+    assert again.scanned == {"factory": 17}
     assert not again.is_rebuilt
     assert [child.name for child in tmp_path.iterdir()] == ["pools.json"]
 
@@ -254,7 +257,7 @@ def test_a_damaged_cache_is_noticed_and_not_trusted(tmp_path: Path, damage: str)
     content = path.read_bytes()
     damaged = {
         "flipped": content.replace(b"1000", b"1001"), "cut": content[:-20], "empty": b"",
-        "other": b'{"format":1,"sha256":"","entries":[]}',
+        "other": b'{"format":3,"sha256":"","content":{"pools":[],"scanned":{}}}',
     }  # fmt: skip
     path.write_bytes(damaged[damage])
     again = MetadataCache(path)

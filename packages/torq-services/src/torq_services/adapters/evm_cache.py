@@ -11,11 +11,11 @@ import structlog
 
 from torq_codec import format_instrument, parse_instrument
 from torq_services.adapters.evm_reads import PoolMetadata
-from torq_types import IdentifierError, InstrumentId
+from torq_types import IdentifierError, InstrumentId, Venue
 
 __all__ = ["MetadataCache"]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,11 +29,16 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     symbols: list[str]
 
 
+class _Content(msgspec.Struct, forbid_unknown_fields=True):
+    pools: list[_Entry]
+    scanned: dict[str, int]
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     sha256: str
-    """Of ``entries``, byte for byte as they stand in the file."""
-    entries: msgspec.Raw
+    """Of ``content``, byte for byte as it stands in the file."""
+    content: msgspec.Raw
 
 
 class MetadataCache:
@@ -43,6 +48,8 @@ class MetadataCache:
         self._path = path
         self.is_rebuilt = False
         """The file was damaged, and everything is asked of the chain again."""
+        self.scanned: dict[str, int] = {}
+        """By factory: up to which block its logs were searched for pools."""
         self._pools: dict[InstrumentId, PoolMetadata] = {}
         self._load()
 
@@ -50,14 +57,19 @@ class MetadataCache:
         """What is known of a pool."""
         return self._pools.get(instrument)
 
+    def of_factory(self, venue: Venue) -> list[InstrumentId]:
+        """The pools of a venue that are known."""
+        return [pool for pool in self._pools if pool.venue is venue]
+
     def put(self, metadata: PoolMetadata) -> None:
         """Remember a pool; :meth:`save` writes it."""
         self._pools[metadata.instrument] = metadata
 
     def save(self) -> None:
         """Replace the file atomically: a crash leaves the old one or the new one."""
-        entries = msgspec.json.encode([_entry(metadata) for metadata in self._pools.values()])
-        file = _File(_FORMAT, hashlib.sha256(entries).hexdigest(), msgspec.Raw(entries))
+        pools = [_entry(metadata) for metadata in self._pools.values()]
+        content = msgspec.json.encode(_Content(pools, self.scanned))
+        file = _File(_FORMAT, hashlib.sha256(content).hexdigest(), msgspec.Raw(content))
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as stream:
             stream.write(msgspec.json.encode(file))
@@ -72,14 +84,17 @@ class MetadataCache:
             return
         try:
             file = msgspec.json.decode(text, type=_File)
-            found = hashlib.sha256(bytes(file.entries)).hexdigest()
+            found = hashlib.sha256(bytes(file.content)).hexdigest()
             if file.format != _FORMAT or found != file.sha256:
                 raise ValueError(f"format {file.format}, checksum {found[:16]}…")
-            for entry in msgspec.json.decode(file.entries, type=list[_Entry]):
+            content = msgspec.json.decode(file.content, type=_Content)
+            for entry in content.pools:
                 self.put(_metadata(entry))
+            self.scanned = content.scanned
         except (msgspec.DecodeError, ValueError, IdentifierError) as error:
             self.is_rebuilt = True
             self._pools.clear()
+            self.scanned.clear()
             structlog.get_logger().warning(
                 "pool metadata on disk is damaged; reading it from the chain again",
                 path=str(self._path), reason=str(error),

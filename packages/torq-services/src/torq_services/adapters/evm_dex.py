@@ -36,7 +36,13 @@ from torq_services.adapters.evm_reads import (
     read_pool,
     read_sample,
 )
-from torq_services.adapters.evm_rpc import Endpoint, RateLimit, RpcError, open_endpoint
+from torq_services.adapters.evm_rpc import (
+    CallError,
+    Endpoint,
+    RateLimit,
+    RpcError,
+    open_endpoint,
+)
 from torq_services.state.pool_values import decimal_text, display_price, state_of
 from torq_services.state.pools import PoolEntry, PoolMarket
 from torq_types import (
@@ -58,6 +64,7 @@ __all__ = ["EvmFeed", "EvmHealth", "EvmSettings", "PoolHealth"]
 
 _SILENCE_SECONDS = 60.0
 _NOTICES = 10_000
+_SCAN_BLOCKS = 10_000
 _POOLS_SHOWN = 50
 
 FeedState = Literal["connecting", "synchronising", "in step", "waiting"]
@@ -440,18 +447,45 @@ class EvmFeed:
         """Metadata of every pool: from the cache, else from the chain."""
         for pool in self.settings.pools:
             await self._know(node, pool)
-        if self.settings.factories:
+        for factory in self.settings.factories:
+            await self._scan(node, factory)
+        self._cache.save()
+
+    async def _scan(self, node: Endpoint, factory: InstrumentId) -> None:
+        """The pools that a factory made so far: those on disk, and then what its logs add.
+
+        Nodes answer for a limited number of blocks at a time, each for another: a refusal halves
+        the step.
+        """
+        name = format_instrument(factory)
+        known = self._cache.of_factory(factory.venue) if name in self._cache.scanned else []
+        for pool in known[: self.settings.max_pools]:
+            await self._know(node, pool)
+        latest = (await self._latest(node)).number
+        start = self._cache.scanned.get(name, self.settings.factory_from_block)
+        step = _SCAN_BLOCKS
+        while start <= latest and len(self._metadata) < self.settings.max_pools:
+            end = min(latest, start + step - 1)
             query = {
                 **self._filter.parameters(),
-                "address": ["0x" + factory.body.hex() for factory in self.settings.factories],
-                "fromBlock": hex(self.settings.factory_from_block),
-                "toBlock": "latest",
+                "address": "0x" + factory.body.hex(),
+                "fromBlock": hex(start),
+                "toBlock": hex(end),
             }
-            for entry in await node.request("eth_getLogs", query):
-                pool_created = self._filter.created(parse_log(entry), self.settings.chain_id)
-                if pool_created is not None and len(self._metadata) < self.settings.max_pools:
-                    await self._know(node, pool_created)
-        self._cache.save()
+            try:
+                answer = await node.request("eth_getLogs", query)
+            except CallError:
+                if step == 1:
+                    raise
+                step = max(1, step // 2)
+                continue
+            for entry in answer:
+                created = self._filter.created(parse_log(entry), self.settings.chain_id)
+                if created is not None and len(self._metadata) < self.settings.max_pools:
+                    await self._know(node, created)
+            start = end + 1
+            # The last blocks may still be reorganised: they are searched again next time.
+            self._cache.scanned[name] = max(0, min(start, latest - self.settings.history_blocks))
 
     async def _know(self, node: Endpoint, pool: InstrumentId) -> bool:
         if pool in self._metadata:
