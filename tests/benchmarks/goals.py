@@ -86,4 +86,33 @@ GOALS = (
         name="many small sends", bench="small sends, torq", floor=1 * M,
         rival="small sends, zeromq",
     ),
+    Goal(
+        name="quote a V2 swap", bench="quote V2, torq", rival="quote V2, degenbot",
+    ),
+    Goal(
+        name="quote a V3 swap over 1 tick", bench="quote V3 over 1, torq",
+        rival="quote V3 over 1, degenbot",
+    ),
+    Goal(
+        name="quote a V3 swap over 20 ticks", bench="quote V3 over 20, torq",
+        rival="quote V3 over 20, degenbot",
+    ),
+    Goal(
+        name="decode a V2 Swap log", bench="decode V2, torq", rival="decode V2, web3",
+        ratio_floor=10, others=("decode V2, torq from JSON", "decode V2, eth-abi"),
+    ),
+    Goal(
+        name="decode a V3 Swap log", bench="decode V3, torq", rival="decode V3, web3",
+        ratio_floor=10, others=("decode V3, torq from JSON", "decode V3, eth-abi"),
+    ),
+    Goal(
+        name="all cycles through a changed pool, 1,000 pools", is_delay=True,
+        bench="cycles of 1000 pools, torq p50", floor=1e-3,
+        others=("cycles of 1000 pools, torq p90", "cycles of 1000 pools, torq between hubs p50"),
+    ),
+    Goal(
+        name="all cycles through a changed pool, 10,000 pools", is_delay=True,
+        bench="cycles of 10000 pools, torq p50", floor=1e-3,
+        others=("cycles of 10000 pools, torq p90", "cycles of 10000 pools, torq between hubs p50"),
+    ),
 )  # fmt: skip

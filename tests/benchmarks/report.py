@@ -13,12 +13,14 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyperf
 from goals import GOALS, Goal
 from picture import picture
+from pools import CROSSINGS, crossing_amount, ranged
 from rivals import nats_server
 
 HERE = Path(__file__).parent
@@ -42,6 +44,9 @@ def main() -> None:
     run("bench_codec.py", reports / "codec.json", *codec)
     run("bench_codec.py", reports / "codec-pure.json", *codec, pure=True)
     run("bench_relay.py", reports / "relay.json", *relay)
+    run("bench_pools.py", reports / "pools.json", *codec)
+    run("bench_cycles.py", reports / "cycles.json", *few)
+    run_rivals(reports, *codec)
     stopped = reports / "stopped.json"
     script = [sys.executable, str(HERE / "bench_stopped.py")]
     subprocess.run([*script, "5" if options.quick else "60", str(stopped)], check=True)
@@ -73,10 +78,47 @@ def run(script: str, target: Path, *options: str, pure: bool = False) -> None:
     subprocess.run(command, env=environment, check=True)
 
 
+def run_rivals(reports: Path, *options: str) -> None:
+    """degenbot, in the interpreter that TORQ_BENCH_RIVALS names; left out without one."""
+    target = reports / "degenbot.json"
+    target.unlink(missing_ok=True)
+    python = os.environ.get("TORQ_BENCH_RIVALS")
+    if python is None:
+        sys.stderr.write("degenbot left out: see tests/benchmarks/bench_degenbot.py\n")
+        return
+    pool = ranged()
+    amounts = {str(crossings): crossing_amount(pool, crossings) for crossings in CROSSINGS}
+    expected = {
+        name: pool.swap_exact_in(pool.token0, amount).amount_out for name, amount in amounts.items()
+    }
+    subject = {
+        "ticks": dict(pool.ticks), "liquidity": pool.liquidity, "amounts": amounts,
+        "expected": expected,
+    }  # fmt: skip
+    command = [python, str(HERE / "bench_degenbot.py"), "--quiet", "--output", str(target)]
+    command += [*options, "--inherit-environ", "TORQ_BENCH_V3,TORQ_BENCH_HOME"]
+    sys.stderr.write("running bench_degenbot.py\n")
+    with tempfile.TemporaryDirectory(prefix="degenbot-") as home:
+        environment = {
+            **os.environ, "TORQ_BENCH_V3": json.dumps(subject), "TORQ_BENCH_HOME": home,
+        }  # fmt: skip
+        environment.pop("PYTHONPATH", None)
+        subprocess.run(command, env=environment, check=True)
+
+
 def read(reports: Path) -> dict[str, float]:
     """The median of every benchmark, in seconds per message."""
     medians: dict[str, float] = {}
-    for name in ("codec.json", "codec-pure.json", "relay.json"):
+    for name in (
+        "codec.json",
+        "codec-pure.json",
+        "relay.json",
+        "pools.json",
+        "cycles.json",
+        "degenbot.json",
+    ):
+        if not (reports / name).exists():
+            continue
         for bench in pyperf.BenchmarkSuite.load(str(reports / name)).get_benchmarks():
             medians[bench.get_name()] = bench.median()
     return medians

@@ -102,9 +102,11 @@ def assert_no_neighbour_is_better(cycle: Cycle, pools: Sequence[Pool], best: Siz
     coarsest = min(best.amounts)
     step = best.amount_in // coarsest + 1
     near = {*range(1, 9), *(best.amount_in * n // coarsest for n in range(1, 9))}
-    rounding = step * len(best.amounts) + 2 * best.amount_in // 10**14
+    is_noisy = any(isinstance(pool, WeightedPool) for pool in pools)
+    noise = 2 * best.amount_in // 10**14 if is_noisy else 0
+    rounding = step * len(best.amounts) + noise
     for distance in sorted(near | {2**n for n in range(0, 90, 3)}):
-        allowed = 0 if distance in near else rounding
+        allowed = noise if distance in near else rounding
         for neighbour in (best.amount_in - distance, best.amount_in + distance):
             if neighbour > 0:
                 assert profit(cycle, pools, neighbour) <= best.profit + allowed, (distance, best)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import isqrt
 
+import msgspec
+
 from torq_amm.arbitrage.bracketing import bracketed
 from torq_amm.arbitrage.cycles import Cycle, Sizing, quote_exact_in, quote_exact_out
 from torq_amm.arbitrage.segments import Segment, segments_of
 from torq_amm.swapping import Pool
 from torq_types import InstrumentId, SwapError
 
-__all__ = ["Sizing", "best_input"]
+__all__ = ["Estimate", "Sizing", "best_input", "estimate", "refine"]
 
 _WINDOW = 8
 _CLIMBS = 32
@@ -31,22 +33,52 @@ def best_input(
     by piece for concentrated ones, by bracketing for all others) is where the search in integers
     begins. It counts in steps of the coarsest token of the cycle, for every amount of which it
     takes the least input that buys it: an input between two steps pays more for the same. It ends
-    when none of ``window`` steps to either side earns more, or when nothing possibly could.
+    when none of ``window`` steps to either side earns more, or when nothing possibly could. With
+    weighted pools it ends within the noise of their power function, which knows 14 digits.
+    """
+    found = estimate(cycle, pools)
+    if found is None or found.bound < at_least:
+        return None
+    best = refine(found, pools, window=window)
+    return best if best is not None and best.profit >= at_least else None
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """About the best input of a cycle, and what it can earn at most; in smallest units."""
+
+    cycle: Cycle
+    amount_in: int
+    profit: int
+    bound: int
+    is_exact: bool
+    """The bound is the formula's own: an input that reaches it is the best there is."""
+
+
+def estimate(cycle: Cycle, pools: Mapping[InstrumentId, Pool]) -> Estimate | None:
+    """What a cycle earns before rounding; None where it earns nothing.
+
+    A few microseconds where all pools have a closed form: enough to rank many cycles by.
     """
     ways = [way for hop in cycle.hops if (way := segments_of(pools[hop.pool], hop)) is not None]
-    bound = None
     if len(ways) == len(cycle.hops):
         start, profit, bound = _by_pieces(ways)
+        if start == 0:
+            return None
         # Rounding only takes away. Without a bound the profit is a little off: twice is enough.
-        if start == 0 or (2 * profit if bound is None else bound) < at_least:
-            return None
-    else:
-        found = bracketed(cycle, pools)
-        if found is None or found.profit + _rounding(found) < at_least:
-            return None
-        start = found.amount_in
-    best = _climb(cycle, pools, start, window, bound)
-    return best if best is not None and best.profit >= at_least else None
+        limit = 2 * profit if bound is None else bound
+        return Estimate(cycle, start, profit, limit, bound is not None)
+    found = bracketed(cycle, pools)
+    if found is None:
+        return None
+    return Estimate(cycle, found.amount_in, found.profit, found.profit + _rounding(found), False)
+
+
+def refine(
+    found: Estimate, pools: Mapping[InstrumentId, Pool], *, window: int = _WINDOW
+) -> Sizing | None:
+    """The best integer input around an estimate; see :func:`best_input`."""
+    bound = found.bound if found.is_exact else None
+    return _climb(found.cycle, pools, found.amount_in, window, bound)
 
 
 def _by_pieces(ways: list[Iterator[Segment]]) -> tuple[int, int, int | None]:

@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from torq_amm import ConcentratedLiquidityPool
-from torq_amm.arbitrage import Cycle, GasCosts, PoolGraph, Sizing, best_input, price_in
+from torq_amm.arbitrage import (
+    Cycle,
+    Estimate,
+    GasCosts,
+    PoolGraph,
+    Sizing,
+    estimate,
+    price_in,
+    refine,
+)
 from torq_codec import format_instrument
 from torq_relays import MessageSink
 from torq_services.state import ChainBlock, MarketState
@@ -54,6 +63,8 @@ class FlashArbitrageLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_hops: int
     time_to_live_ns: int
     update_interval_ns: int
+    max_open: int = 32
+    """So many opportunities at a time on a chain: those that earn most for their gas."""
     max_age_ns: int = 2_000_000_000
     """Messages older than this are history: they shape the pools and cause no signal."""
 
@@ -177,28 +188,53 @@ class FlashArbitrage(Strategy):
             else:
                 cycles[started] = None
         prices: dict[InstrumentId, int | None] = {}
+        ranked: list[tuple[int, Estimate]] = []
         for cycle in cycles:
             self.evaluations += 1
-            offer = self._offer(chain, cycle, block, prices)
+            rank = self._estimate(chain, cycle, block, prices)
+            if rank is not None:
+                ranked.append(rank)
+        ranked.sort(key=lambda entry: entry[0], reverse=True)
+        self.left_out["more than can be executed"] += len(ranked[self._limits.max_open :])
+        found: dict[Cycle, Offer] = {}
+        for _, estimated in ranked[: self._limits.max_open]:
+            offer = self._offer(chain, estimated, block, prices)
             if offer is not None:
-                self.opportunities.found(cycle, offer, cause, now_ns)
-            else:
+                found[estimated.cycle] = offer
+        for cycle in self.opportunities.open_keys:
+            if _chain_of(cycle) == chain_id and cycle not in found:
                 self.opportunities.ended(cycle, CloseReason.VANISHED, cause, now_ns)
+        for cycle, offer in found.items():
+            self.opportunities.found(cycle, offer, cause, now_ns)
 
-    def _offer(
+    def _estimate(
         self,
         chain: _Chain,
         cycle: Cycle,
         block: ChainBlock,
         prices: dict[InstrumentId, int | None],
-    ) -> Offer | None:
-        token, pools = cycle.profit_token, chain.graph.pools
-        units = chain.limits.gas.units(cycle, pools)
-        least = self._gas(chain, token, units, block, prices)
-        if least is None:
+    ) -> tuple[int, Estimate] | None:
+        """A cycle that may earn more than its gas, and how many millionths of its gas it earns."""
+        units = chain.limits.gas.units(cycle, chain.graph.pools)
+        gas = self._gas(chain, cycle.profit_token, units, block, prices)
+        if gas is None:
             self.left_out["gas has no price"] += 1
             return None
-        sizing = best_input(cycle, pools, at_least=least + 1)
+        found = estimate(cycle, chain.graph.pools)
+        if found is None or found.bound <= gas:
+            return None
+        return found.profit * 1_000_000 // max(1, gas), found
+
+    def _offer(
+        self,
+        chain: _Chain,
+        found: Estimate,
+        block: ChainBlock,
+        prices: dict[InstrumentId, int | None],
+    ) -> Offer | None:
+        cycle, pools = found.cycle, chain.graph.pools
+        token = cycle.profit_token
+        sizing = refine(found, pools)
         if sizing is None:
             return None
         # How many ticks are crossed is known only now.
