@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def main() -> None:
 
     fee = Fraction(3, 1000)
     runner.bench_func(
-        "quote V2, degenbot", constant_product_calc_exact_in, E18, 400 * E18, 10**12, fee
+        "amount V2, degenbot", constant_product_calc_exact_in, E18, 400 * E18, 10**12, fee
     )
     subject = json.loads(os.environ["TORQ_BENCH_V3"])
     for crossings, amount in subject["amounts"].items():
@@ -72,6 +73,7 @@ def concentrated(ticks: dict[str, int], liquidity: int) -> tuple[Any, Any]:
     pool.sparse_liquidity_map = False
     pool.tick_spacing, pool.fee = 10, 500
     pool._swap_step_cache = {}
+    pool._swap_step_cache_lock = threading.Lock()
     return pool, state
 
 

@@ -14,6 +14,7 @@ from pools import CROSSINGS, E18, constant, crossing_amount, ranged
 from web3 import Web3
 from web3.datastructures import AttributeDict
 
+from torq_amm import get_amount_out
 from torq_codec.dex import decode_event, parse_log
 from torq_types import InstrumentId, Venue
 
@@ -32,6 +33,9 @@ def quotes(runner: pyperf.Runner) -> None:
     """Swaps through one pool: the amount out, and the pool that comes after."""
     pool = constant()
     runner.bench_func("quote V2, torq", pool.swap_exact_in, pool.token0, E18)
+    runner.bench_func(
+        "amount V2, torq", get_amount_out, E18, pool.reserve0, pool.reserve1, 997, 1000
+    )
     deep = ranged()
     for crossings in CROSSINGS:
         amount = crossing_amount(deep, crossings)

@@ -86,15 +86,16 @@ GOALS = (
         name="many small sends", bench="small sends, torq", floor=1 * M,
         rival="small sends, zeromq",
     ),
+    Goal(name="a V2 swap, with the pool after it", bench="quote V2, torq"),
     Goal(
-        name="quote a V2 swap", bench="quote V2, torq", rival="quote V2, degenbot",
+        name="a V2 swap's amount alone", bench="amount V2, torq", rival="amount V2, degenbot",
     ),
     Goal(
-        name="quote a V3 swap over 1 tick", bench="quote V3 over 1, torq",
+        name="a V3 swap over 1 tick", bench="quote V3 over 1, torq",
         rival="quote V3 over 1, degenbot",
     ),
     Goal(
-        name="quote a V3 swap over 20 ticks", bench="quote V3 over 20, torq",
+        name="a V3 swap over 20 ticks", bench="quote V3 over 20, torq",
         rival="quote V3 over 20, degenbot",
     ),
     Goal(

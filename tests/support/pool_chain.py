@@ -15,7 +15,8 @@ from torq_amm import ConcentratedLiquidityPool, ConstantProductPool
 from torq_codec import MessageBuilder, parse_message
 from torq_relays import Backoff, MessageSink
 from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_dex import EvmFeed, EvmSettings
+from torq_services.adapters.evm_dex import EvmFeed
+from torq_services.adapters.evm_settings import EvmSettings
 from torq_services.state import MarketState
 from torq_types import TLV, Domain, Header, InstrumentId, Venue
 

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from torq_codec import format_instrument
 from torq_services import config as configuration
-from torq_services.adapters.evm_dex import EvmHealth, PoolHealth
+from torq_services.adapters.evm_health import EvmHealth, PoolHealth
 from torq_services.demo import send_demo_arbitrage
 from torq_services.instance import Instance
 from torq_services.serving import ServiceServer

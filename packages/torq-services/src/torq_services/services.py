@@ -22,7 +22,8 @@ from torq_relays import (
 )
 from torq_services.adapters import ADAPTERS, Feed
 from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_dex import EvmFeed, EvmSettings
+from torq_services.adapters.evm_dex import EvmFeed
+from torq_services.adapters.evm_settings import EvmSettings
 from torq_services.config import Config
 from torq_services.execution import Executor, PaperVenue, RiskGate, RiskLimits
 from torq_services.instance import Instance

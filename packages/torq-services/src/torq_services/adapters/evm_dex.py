@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal
+from contextlib import asynccontextmanager
+from typing import Any
 
-import msgspec
 import structlog
 
-from torq_codec import format_instrument
 from torq_codec.dex import EventLog, decode_event, parse_log
 from torq_relays import Backoff, MessageSink
 from torq_services.adapters.evm_blocks import (
@@ -28,26 +26,25 @@ from torq_services.adapters.evm_blocks import (
 )
 from torq_services.adapters.evm_bloom import may_contain_any
 from torq_services.adapters.evm_cache import MetadataCache
+from torq_services.adapters.evm_discovery import Discovery
+from torq_services.adapters.evm_health import EvmHealth, FeedState, pool_health
 from torq_services.adapters.evm_logs import LogFilter, checked
 from torq_services.adapters.evm_reads import (
-    PoolMetadata,
     metas_of,
-    read_metadata,
     read_pool,
     read_sample,
 )
 from torq_services.adapters.evm_rpc import (
-    CallError,
     Endpoint,
     RateLimit,
     RpcError,
     open_endpoint,
 )
-from torq_services.state.pool_values import decimal_text, display_price, state_of
-from torq_services.state.pools import PoolEntry, PoolMarket
+from torq_services.adapters.evm_settings import EvmSettings
+from torq_services.state.pool_values import state_of
+from torq_services.state.pools import PoolMarket
 from torq_types import (
     TLV,
-    ConfigError,
     Error,
     ErrorCode,
     EventError,
@@ -57,76 +54,12 @@ from torq_types import (
     MalformedEventError,
     StalePoolError,
     StateInvalidation,
-    SwapError,
 )
 
-__all__ = ["EvmFeed", "EvmHealth", "EvmSettings", "PoolHealth"]
+__all__ = ["EvmFeed"]
 
-_SILENCE_SECONDS = 60.0
 _NOTICES = 10_000
-_SCAN_BLOCKS = 10_000
 _POOLS_SHOWN = 50
-
-FeedState = Literal["connecting", "synchronising", "in step", "waiting"]
-
-
-class EvmSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to follow, and how."""
-
-    name: str
-    chain_id: int
-    urls: tuple[str, ...]
-    pools: tuple[InstrumentId, ...]
-    factories: tuple[InstrumentId, ...] = ()
-    factory_from_block: int = 0
-    max_pools: int = 1000
-    requests_per_second: int = 25
-    history_blocks: int = 128
-    """How deep a reorganisation may be before everything is read anew."""
-    max_gap_blocks: int = 512
-    """A longer gap is not filled: the pools are read anew."""
-    verify_blocks: int = 10
-    """Every so many blocks one pool is compared with the chain; 0 for never."""
-    repeat_blocks: int = 15
-    """Every so many blocks all states are published again, for late readers."""
-    silence_seconds: float = _SILENCE_SECONDS
-    vault: bytes = bytes(20)
-    """Balancer V2's Vault."""
-
-
-class PoolHealth(msgspec.Struct):
-    """One pool, for people to read."""
-
-    pool: str
-    tokens: str
-    status: str
-    price: str
-    """The second token per the first one in whole tokens, before the fee; rounded for display."""
-    block_number: int
-    """Of its last change."""
-    events: int
-
-
-class EvmHealth(msgspec.Struct):
-    """The feed's account of itself."""
-
-    chain: str
-    state: FeedState
-    endpoint: str
-    connects: int
-    block_number: int
-    verified_pools: int
-    stale_pools: int
-    blocks: int
-    events: int
-    reorganisations: int
-    deepest_reorganisation: int
-    verifications: int
-    rebuilds: int
-    last_doubt: str
-    faults: dict[str, int]
-    pools: list[PoolHealth]
-    """The first ones of those that are followed."""
 
 
 class EvmFeed:
@@ -142,18 +75,17 @@ class EvmFeed:
     ) -> None:
         self.settings = settings
         self._sink = sink
-        self._cache = cache
         self._backoff = backoff or Backoff(first=0.25, most=30.0)
         self._limit = RateLimit(settings.requests_per_second)
         self._log = structlog.get_logger().bind(chain=settings.name)
         self._filter = LogFilter(settings.vault, settings.factories)
-        self._metadata: dict[InstrumentId, PoolMetadata] = {}
         self._seen: defaultdict[bytes, dict[int, EventLog]] = defaultdict(dict)
         self._verify_next = 0
         self._is_announced = False
         self.history = BlockHistory(settings.history_blocks)
         self.market = PoolMarket(settings.history_blocks)
         self.faults: Counter[str] = Counter()
+        self._discovery = Discovery(settings, cache, self._filter, self.faults)
         self.state: FeedState = "connecting"
         self.endpoint = ""
         self.last_doubt = ""
@@ -172,20 +104,8 @@ class EvmFeed:
             len(entries) - verified if in_step else len(entries), self.blocks, self.events,
             self.reorganisations, self.deepest, self.verifications, self.rebuilds,
             self.last_doubt, dict(self.faults + self.market.faults),
-            [self._pool_health(entry) for entry in list(entries)[:_POOLS_SHOWN]],
-        )  # fmt: skip
-
-    def _pool_health(self, entry: PoolEntry) -> PoolHealth:
-        metadata = self._metadata[entry.instrument]
-        status, price = "stale", ""
-        if entry.status == "verified" and self.state == "in step":
-            status = "verified"
-            with suppress(SwapError):  # an empty pool has none
-                price = decimal_text(display_price(entry.value, entry.decimals))
-        names = [symbol or "?" for symbol in metadata.symbols]
-        return PoolHealth(
-            format_instrument(entry.instrument), "/".join(names), status, price,
-            entry.block_number, entry.events,
+            [pool_health(entry, self._discovery.pools[entry.instrument], is_in_step=in_step)
+             for entry in list(entries)[:_POOLS_SHOWN]],
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -228,7 +148,7 @@ class EvmFeed:
 
     async def _follow(self, node: Endpoint) -> None:
         self.state = "synchronising"
-        await self._discover(node)
+        await self._discovery.discover(node)
         async with self._notices(node) as notices:
             await self._advance(node, await self._latest(node))
             self._in_step()
@@ -368,13 +288,13 @@ class EvmFeed:
 
     async def _event(self, node: Endpoint, log: EventLog) -> None:
         created = self._filter.created(log, self.settings.chain_id)
-        if created is not None and len(self._metadata) < self.settings.max_pools:
-            if await self._know(node, created):
+        if created is not None and len(self._discovery.pools) < self.settings.max_pools:
+            if await self._discovery.know(node, created):
                 # Read below, with everything else that has no state yet.
                 self.faults["pools_discovered"] += 1
             return
         pool = self._filter.owner(log)
-        if pool is None or pool not in self._metadata:
+        if pool is None or pool not in self._discovery.pools:
             return
         try:
             event = decode_event(log, pool)
@@ -391,7 +311,7 @@ class EvmFeed:
         tip = self.history.tip
         if tip is None:
             return
-        for pool in list(self._metadata):
+        for pool in list(self._discovery.pools):
             entry = self.market.entries.get(pool)
             if entry is None or entry.status == "stale":
                 await self._rebuild(node, pool, tip)
@@ -410,13 +330,13 @@ class EvmFeed:
         self.history.restart(head)
         gas_price = int(str(await node.request("eth_gasPrice")), 16)
         self._publish(_gas(self.settings.chain_id, head, gas_price))
-        for pool in list(self._metadata):
+        for pool in list(self._discovery.pools):
             await self._rebuild(node, pool, head)
         if self.state == "in step":
             self._in_step()
 
     async def _rebuild(self, node: Endpoint, pool: InstrumentId, tip: BlockHeader) -> None:
-        metadata = self._metadata[pool]
+        metadata = self._discovery.pools[pool]
         value = await read_pool(node, metadata, tip.block_hash, self.settings.vault)
         state = state_of(value, tip.number, tip.block_hash, metadata.decimals)
         self.rebuilds += 1
@@ -426,7 +346,7 @@ class EvmFeed:
 
     async def _verify(self, node: Endpoint, tip: BlockHeader) -> None:
         """One pool against the chain: equal, or it was wrong all along and is read anew."""
-        pools = list(self._metadata)
+        pools = list(self._discovery.pools)
         if not pools:
             return
         pool = pools[self._verify_next % len(pools)]
@@ -435,73 +355,13 @@ class EvmFeed:
             value = self.market.value(pool)
         except StalePoolError:
             return
-        metadata = self._metadata[pool]
+        metadata = self._discovery.pools[pool]
         sample = await read_sample(node, metadata, value, tip.block_hash, self.settings.vault)
         self.verifications += 1
         if sample != value:
             self.faults["contradicted"] += 1
             self._invalidate(pool, InvalidationReason.INCONSISTENT, "the chain says otherwise")
             await self._rebuild(node, pool, tip)
-
-    async def _discover(self, node: Endpoint) -> None:
-        """Metadata of every pool: from the cache, else from the chain."""
-        for pool in self.settings.pools:
-            await self._know(node, pool)
-        for factory in self.settings.factories:
-            await self._scan(node, factory)
-        self._cache.save()
-
-    async def _scan(self, node: Endpoint, factory: InstrumentId) -> None:
-        """The pools that a factory made so far: those on disk, and then what its logs add.
-
-        Nodes answer for a limited number of blocks at a time, each for another: a refusal halves
-        the step.
-        """
-        name = format_instrument(factory)
-        known = self._cache.of_factory(factory.venue) if name in self._cache.scanned else []
-        for pool in known[: self.settings.max_pools]:
-            await self._know(node, pool)
-        latest = (await self._latest(node)).number
-        start = self._cache.scanned.get(name, self.settings.factory_from_block)
-        step = _SCAN_BLOCKS
-        while start <= latest and len(self._metadata) < self.settings.max_pools:
-            end = min(latest, start + step - 1)
-            query = {
-                **self._filter.parameters(),
-                "address": "0x" + factory.body.hex(),
-                "fromBlock": hex(start),
-                "toBlock": hex(end),
-            }
-            try:
-                answer = await node.request("eth_getLogs", query)
-            except CallError:
-                if step == 1:
-                    raise
-                step = max(1, step // 2)
-                continue
-            for entry in answer:
-                created = self._filter.created(parse_log(entry), self.settings.chain_id)
-                if created is not None and len(self._metadata) < self.settings.max_pools:
-                    await self._know(node, created)
-            start = end + 1
-            # The last blocks may still be reorganised: they are searched again next time.
-            self._cache.scanned[name] = max(0, min(start, latest - self.settings.history_blocks))
-
-    async def _know(self, node: Endpoint, pool: InstrumentId) -> bool:
-        if pool in self._metadata:
-            return False
-        metadata = self._cache.get(pool)
-        if metadata is None:
-            try:
-                metadata = await read_metadata(node, pool, self.settings.vault)
-            except (RpcError, ConfigError) as error:
-                self.faults["unreadable_pools"] += 1
-                self._log.error("not a pool that can be followed", reason=str(error))
-                return False
-            self._cache.put(metadata)
-        self._metadata[pool] = metadata
-        self._filter.add(pool)
-        return True
 
     def _reorganise(self, ancestor: int) -> None:
         """Blocks were abandoned: every pool goes back to the end of the last shared one."""
@@ -540,7 +400,7 @@ class EvmFeed:
         self._is_announced = True
         self._backoff.reset()
         self._announce_states()
-        self._log.info("in step", pools=len(self._metadata), endpoint=self.endpoint)
+        self._log.info("in step", pools=len(self._discovery.pools), endpoint=self.endpoint)
 
     def _announce_states(self) -> None:
         tip = self.history.tip
@@ -549,7 +409,7 @@ class EvmFeed:
         told: set[InstrumentId] = set()
         for pool, entry in self.market.entries.items():
             if entry.status == "verified":
-                metadata = self._metadata[pool]
+                metadata = self._discovery.pools[pool]
                 for token, meta in metas_of(metadata).items():
                     if token not in told:
                         self._sink.send(meta)
