@@ -80,9 +80,11 @@ class Endpoint:
     async def subscribe(self, *parameters: Any) -> str:
         """``eth_subscribe``; the subscription's id."""
         try:
-            return str(await self._web3.eth.subscribe(*parameters))
+            number = str(await self._web3.eth.subscribe(*parameters))
         except (Web3Exception, OSError, TimeoutError, WebSocketException) as error:
             raise RpcError(f"eth_subscribe: {error}") from error
+        _heed_cancellation()
+        return number
 
     async def notifications(self) -> AsyncIterator[tuple[str, Any]]:
         """What the subscriptions deliver. Raises :class:`RpcError` when the connection ends."""
@@ -119,9 +121,20 @@ class Endpoint:
                 answers = await provider.make_batch_request(batch)  # type: ignore[arg-type]
         except (Web3Exception, OSError, TimeoutError, WebSocketException) as error:
             raise RpcError(f"{calls[0][0]}: {type(error).__name__} {error}") from error
+        _heed_cancellation()
         if not isinstance(answers, list) or len(answers) != len(calls):
             raise RpcError(f"{calls[0][0]}: {len(calls)} calls were not answered one by one")
         return sorted(answers, key=lambda answer: int(answer["id"]))
+
+
+def _heed_cancellation() -> None:
+    """Stop here if the task was told to: web3 waits with ``asyncio.wait_for``.
+
+    Before Python 3.12 that forgets a cancellation which arrives together with the answer.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @asynccontextmanager
@@ -138,6 +151,7 @@ async def open_endpoint(
     except (Web3Exception, OSError, TimeoutError, WebSocketException) as error:
         raise RpcError(f"{url}: {type(error).__name__} {error}") from error
     try:
+        _heed_cancellation()
         yield Endpoint(web3, url, limit, faults)
     finally:
         # The listener re-raises here what ended the connection; that has been said already.
