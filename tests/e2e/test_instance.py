@@ -47,8 +47,8 @@ def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_d
         assert status["healthy"]
         assert status["is_sample"]
         assert len(status["services"]) == 11
-        fragments = asyncio.run(_fragments(running, 'class="number net'))
-        assert "coinbase:ETH-USD" in fragments
+        fragments = asyncio.run(_fragments(running, "coinbase:ETH-USD"))
+        assert 'class="number net' in fragments
         assert 'data-relay="market-data"' in fragments
         until(lambda: any(relay["rate"] > 20 for relay in running.status()["relays"]), "traffic")
         asyncio.run(_fragments(running, '<tr class="equal">'))

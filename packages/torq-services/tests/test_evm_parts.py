@@ -23,7 +23,7 @@ from torq_services.adapters.evm_blocks import (
 from torq_services.adapters.evm_bloom import may_contain_any
 from torq_services.adapters.evm_cache import MetadataCache
 from torq_services.adapters.evm_logs import PAIR_CREATED, LogFilter, checked
-from torq_services.adapters.evm_reads import PoolMetadata
+from torq_services.adapters.evm_metadata import PoolMetadata
 from torq_services.adapters.evm_rpc import RateLimit
 from torq_services.state import PoolMarket
 from torq_services.state.pool_values import decimal_text, state_of

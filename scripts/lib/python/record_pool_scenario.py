@@ -41,8 +41,8 @@ from uniswap import FOREVER, SUPPLY, UniswapV2, UniswapV3  # noqa: E402
 from torq_amm import Pool  # noqa: E402
 from torq_amm.arbitrage import PoolGraph, best_input  # noqa: E402
 from torq_codec import format_instrument  # noqa: E402
+from torq_services.adapters.evm_metadata import PoolMetadata  # noqa: E402
 from torq_services.adapters.evm_reads import (  # noqa: E402
-    PoolMetadata,
     read_metadata,
     read_pool,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import importlib
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -71,7 +72,8 @@ def main() -> int:
         elif name.startswith("adapter-"):
             run = services.run_adapter
         elif name.startswith("chain-"):
-            run = services.run_chain
+            # Only this service pays for importing web3.
+            run = importlib.import_module("torq_services.chain_service").run_chain
         elif name == "strategy-cross-exchange":
             run = strategy_services.run_cross_exchange
         elif name == "strategy-flash-arbitrage":

@@ -9,7 +9,6 @@ import time
 import structlog
 import uvicorn
 
-from torq_codec import parse_instrument
 from torq_relays import (
     AsyncPublisher,
     AsyncSubscriber,
@@ -21,9 +20,6 @@ from torq_relays import (
     socket_path,
 )
 from torq_services.adapters import ADAPTERS, Feed
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_dex import EvmFeed
-from torq_services.adapters.evm_settings import EvmSettings
 from torq_services.config import Config
 from torq_services.execution import Executor, PaperVenue, RiskGate, RiskLimits
 from torq_services.instance import Instance
@@ -32,7 +28,6 @@ from torq_services.serving import ServiceServer
 from torq_services.sources import (
     PAPER_EXECUTION,
     adapter_source,
-    chain_source,
 )
 from torq_services.state import MarketState
 from torq_services.venues import sample_app
@@ -54,7 +49,6 @@ from torq_types import (
 
 __all__ = [
     "run_adapter",
-    "run_chain",
     "run_paper_execution",
     "run_relay",
     "run_sample_venues",
@@ -121,44 +115,6 @@ async def run_adapter(name: str, config: Config, instance: Instance) -> None:
                 tasks.create_task(feed.run())
         finally:
             # What the feed said last (its books are stale) must not be lost with the process.
-            health.report()
-            await last_flush(publisher)
-
-
-async def run_chain(name: str, config: Config, instance: Instance) -> None:
-    """One EVM chain's pools."""
-    chain_name = name.removeprefix("chain-")
-    chain = config.chains[chain_name]
-    async with await AsyncPublisher.connect(
-        Domain.MARKET_DATA,
-        source=chain_source(list(config.chains).index(chain_name)),
-        runtime_dir=instance.runtime_dir,
-        name=name,
-        timeout=RELAY_PATIENCE_SECONDS,
-    ) as publisher:
-        sink = DirectSink(publisher)
-        settings = EvmSettings(
-            name=chain_name,
-            chain_id=chain.chain_id,
-            urls=chain.rpc_urls,
-            pools=tuple(map(parse_instrument, chain.pools)),
-            factories=tuple(map(parse_instrument, chain.factories)),
-            factory_from_block=chain.factory_from_block,
-            max_pools=chain.max_pools,
-            requests_per_second=chain.requests_per_second,
-            history_blocks=chain.history_blocks,
-            max_gap_blocks=chain.max_gap_blocks,
-            verify_blocks=chain.verify_blocks,
-            vault=bytes.fromhex(chain.vault[2:]),
-        )
-        cache = MetadataCache(instance.data / f"pools-{chain.chain_id}.json")
-        feed = EvmFeed(settings, sink, cache)
-        health = HealthReporter(name, sink, feed.health, time.time_ns)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(health.run())
-                tasks.create_task(feed.run())
-        finally:
             health.report()
             await last_flush(publisher)
 

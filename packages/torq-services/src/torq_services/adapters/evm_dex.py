@@ -29,11 +29,8 @@ from torq_services.adapters.evm_cache import MetadataCache
 from torq_services.adapters.evm_discovery import Discovery
 from torq_services.adapters.evm_health import EvmHealth, FeedState, pool_health
 from torq_services.adapters.evm_logs import LogFilter, checked
-from torq_services.adapters.evm_reads import (
-    metas_of,
-    read_pool,
-    read_sample,
-)
+from torq_services.adapters.evm_metadata import metas_of
+from torq_services.adapters.evm_reads import read_pool, read_sample
 from torq_services.adapters.evm_rpc import (
     Endpoint,
     RateLimit,

@@ -10,7 +10,8 @@ from torq_codec import format_instrument
 from torq_codec.dex import parse_log
 from torq_services.adapters.evm_cache import MetadataCache
 from torq_services.adapters.evm_logs import LogFilter
-from torq_services.adapters.evm_reads import PoolMetadata, read_metadata
+from torq_services.adapters.evm_metadata import PoolMetadata
+from torq_services.adapters.evm_reads import read_metadata
 from torq_services.adapters.evm_rpc import CallError, Endpoint, RpcError
 from torq_services.adapters.evm_settings import EvmSettings
 from torq_types import ConfigError, InstrumentId

@@ -16,46 +16,18 @@ from torq_amm import (
     WeightedPool,
 )
 from torq_amm.concentrated import MAX_TICK
+from torq_services.adapters.evm_metadata import PIPS, PoolMetadata
 from torq_services.adapters.evm_rpc import CallError, Endpoint
-from torq_types import ConfigError, Decimal64, InstrumentId, InstrumentMeta, Venue
+from torq_types import ConfigError, InstrumentId, Venue
 
-__all__ = ["PoolMetadata", "metas_of", "read_metadata", "read_pool", "read_sample"]
+__all__ = ["read_metadata", "read_pool", "read_sample"]
 
 _V2 = {Venue.UNISWAP_V2, Venue.SUSHISWAP_V2, Venue.QUICKSWAP_V2, Venue.PANCAKESWAP_V2}
 _V3 = {Venue.UNISWAP_V3, Venue.SUSHISWAP_V3, Venue.PANCAKESWAP_V3}
-_PIPS = 1_000_000
 _LONGEST_SYMBOL = 32
 _V2_FEES = {Venue.PANCAKESWAP_V2: (9975, 10000)}
 _PANCAKE_PARTS = 10_000
 _ALGEBRA_PARTS = 1000
-
-
-class PoolMetadata(msgspec.Struct, frozen=True):
-    """What never changes about a pool."""
-
-    instrument: InstrumentId
-    tokens: tuple[InstrumentId, ...]
-    decimals: tuple[int, ...]
-    fee: int = 0
-    """Pips for concentrated liquidity (0: it changes); otherwise of ``fee_denominator``."""
-    fee_denominator: int = _PIPS
-    tick_spacing: int = 0
-    rates: tuple[int, ...] = ()
-    """StableSwap's rates, or a weighted pool's weights."""
-    symbols: tuple[str, ...] = ()
-    """What the tokens call themselves: for people only, anyone may call a token USDC."""
-
-
-def metas_of(metadata: PoolMetadata) -> dict[InstrumentId, InstrumentMeta]:
-    """What there is to say of a pool's tokens: their symbols, and their smallest units."""
-    return {
-        token: InstrumentMeta(
-            token, Decimal64(0, 0), Decimal64(1, -places), Decimal64(0, 0), 1, symbol, ""
-        )
-        for token, symbol, places in zip(
-            metadata.tokens, metadata.symbols, metadata.decimals, strict=True
-        )
-    }
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -66,7 +38,7 @@ class _Call(msgspec.Struct, frozen=True):
 async def read_metadata(node: Endpoint, instrument: InstrumentId, vault: bytes) -> PoolMetadata:
     """Tokens, decimals, fees and tick spacing. Raises :class:`RpcError`, :class:`ConfigError`."""
     venue, pool = instrument.venue, instrument.body[:20]
-    fee, denominator, spacing = 0, _PIPS, 0
+    fee, denominator, spacing = 0, PIPS, 0
     rates: tuple[int, ...] = ()
     if venue in _V2:
         addresses = await _addresses(node, [_call(pool, "token0()"), _call(pool, "token1()")])
