@@ -95,8 +95,8 @@ def test_every_service_may_be_killed_and_the_system_heals(runtime_dir: Path) -> 
                 service = running.services()[name]
                 return service["pid"] not in (0, old) and service["state"] == "running"
 
-            until(is_back, f"{name} to be restarted")
-            until(lambda: _is_healthy(running), f"health after {name}")
+            until(is_back, f"{name} to be restarted", seconds=120)
+            until(lambda: _is_healthy(running), f"health after {name}", seconds=120)
         assert all(service["restarts"] >= 1 for service in running.services().values())
         # The path is whole again: an opportunity found after everything was killed once.
         mark = next(r for r in running.status()["relays"] if r["domain"] == "execution")["position"]

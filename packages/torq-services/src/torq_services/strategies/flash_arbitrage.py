@@ -145,7 +145,8 @@ class FlashArbitrage(Strategy):
     def time_passed(self, now_ns: int) -> None:
         """Close what went stale; announce updates that waited."""
         for chain in self._chains.values():
-            stale = {pool for pool in chain.graph.pools if self._note(pool)}
+            # A copy: what went stale leaves the graph while it is looked at.
+            stale = {pool for pool in tuple(chain.graph.pools) if self._note(pool)}
             self._close(stale, CloseReason.STALE, None, now_ns)
         self.opportunities.time_passed(now_ns)
 
