@@ -10,7 +10,7 @@ import pytest
 from recordings import frames
 
 from torq_relays import CollectingSink
-from torq_services.adapters import BookDoubtError, CoinbaseAdapter, ExchangeAdapter, GeminiAdapter
+from torq_services.adapters import CoinbaseAdapter, ExchangeAdapter, GeminiAdapter
 from torq_services.adapters.times import milliseconds, rfc3339_nanoseconds
 from torq_services.venues import load_session
 from torq_types import (
@@ -44,13 +44,12 @@ def gemini(symbols: tuple[str, ...] = ("BTCUSD",)) -> tuple[GeminiAdapter, Colle
 
 
 def feed(adapter: ExchangeAdapter, messages: list[bytes]) -> InvalidationReason | None:
-    """What the feed does: on a doubt, declare the books stale and stop."""
+    """Hand them over until something is in doubt; returns why."""
     for message in messages:
-        try:
-            adapter.receive(message)
-        except BookDoubtError as doubt:
-            adapter.in_doubt(doubt.reason, doubt.detail)
-            return doubt.reason
+        adapter.receive(message)
+        for book in adapter.books.values():
+            if book.doubts:
+                return next(iter(book.doubts))
     return None
 
 
@@ -148,10 +147,10 @@ def test_after_a_doubt_only_a_fresh_snapshot_verifies_again() -> None:
     assert feed(adapter, [SNAPSHOT, l2(2, "update")]) is InvalidationReason.SEQUENCE_GAP
     count = len(sink.messages)
     adapter.connected()
-    assert feed(adapter, [l2(0, "update", ("bid", "99", "1"))]) is None
+    adapter.receive(l2(0, "update", ("bid", "99", "1")))
     assert len(sink.messages) == count
     assert not adapter.is_in_step
-    assert feed(adapter, [l2(1, "snapshot", ("bid", "99", "1"))]) is None
+    adapter.receive(l2(1, "snapshot", ("bid", "99", "1")))
     assert adapter.is_in_step
 
 
@@ -227,12 +226,16 @@ def test_a_trade_that_does_not_fit_costs_only_itself() -> None:
     assert adapter.is_in_step
 
 
-def test_the_exchanges_own_error_is_a_doubt() -> None:
-    adapter, _ = coinbase()
-    assert feed(adapter, [b'{"type":"error","message":"slow down"}']) is InvalidationReason.OTHER
+def test_the_exchanges_own_error_is_told_and_costs_no_book_its_trust() -> None:
+    adapter, sink = coinbase(("BTC-USD",))
+    adapter.receive(SNAPSHOT)
+    adapter.receive(b'{"type":"error","message":"rate limit exceeded"}')
+    assert adapter.is_in_step
+    assert (adapter.counters.refusals, adapter.pause_seconds) == (1, 5.0)
+    assert "rate limit exceeded" in next(t for t in sink.tlvs if isinstance(t, Error)).detail
     other, _ = gemini()
-    refusal = b'{"result":"error","reason":"InvalidJson"}'
-    assert feed(other, [refusal]) is InvalidationReason.OTHER
+    other.receive(b'{"result":"error","reason":"InvalidJson"}')
+    assert (other.counters.refusals, other.pause_seconds) == (1, 0.0)
 
 
 G_SNAPSHOT = (
@@ -282,7 +285,7 @@ def test_a_stale_books_deltas_are_not_published() -> None:
 def test_repeated_books_bring_late_readers_in_step() -> None:
     adapter, sink = gemini()
     feed(adapter, [G_SNAPSHOT, change(("buy", "99.5", "1.0"))])
-    adapter.repeat_books()
+    adapter.repeat()
     again = sink.tlvs[-1]
     assert isinstance(again, L2Snapshot)
     assert [str(level.price) for level in again.bids] == ["99.5", "99.0", "98.0"]
@@ -294,18 +297,21 @@ def test_repeated_books_bring_late_readers_in_step() -> None:
 
 def test_metadata_comes_from_the_exchanges_own_lists() -> None:
     answers = load_session("coinbase_advanced_2026-08").answers
-    adapter, _ = coinbase()
-    metas = adapter.read_metadata(
-        {path: answers[path].encode() for path in adapter.metadata_paths()}
-    )
+    adapter, sink = coinbase()
+    bodies = {path: answers[path].encode() for path in adapter.listing_paths()}
+    adapter.use_listing(adapter.read_listing(bodies))
+    adapter.repeat()
+    metas = [tlv for tlv in sink.tlvs if isinstance(tlv, InstrumentMeta)]
     assert {(m.instrument.symbol, m.base, m.quote) for m in metas} == {
         ("BTC-USD", "BTC", "USD"),
         ("ETH-USD", "ETH", "USD"),
     }
     answers = load_session("gemini_2026-08").answers
-    other, _ = gemini(("BTCUSD", "ETHUSD"))
-    metas = other.read_metadata({path: answers[path].encode() for path in other.metadata_paths()})
-    found: InstrumentMeta = next(m for m in metas if m.instrument.symbol == "BTCUSD")
+    other, sink = gemini(("BTCUSD", "ETHUSD"))
+    bodies = {path: answers[path].encode() for path in other.listing_paths()}
+    other.use_listing(other.read_listing(bodies))
+    other.repeat()
+    found = next(t for t in sink.tlvs if isinstance(t, InstrumentMeta))
     assert (found.base, found.quote, str(found.price_increment)) == ("BTC", "USD", "0.01")
     assert str(found.quantity_increment) == "0.00000001"
 

@@ -25,6 +25,7 @@ __all__ = [
     "TransportError",
     "TruncatedError",
     "UnknownEventError",
+    "UnknownSymbolError",
     "VersionError",
 ]
 
@@ -119,3 +120,7 @@ class PoolStateError(TorqError):
 
 class ConfigError(TorqError):
     """A configuration or command line that cannot be used as it stands."""
+
+
+class UnknownSymbolError(TorqError):
+    """A venue lists no instrument of that name."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Final
 
+from torq_types.decimals import Decimal64
 from torq_types.tlv import (
     I32,
     I256,
@@ -21,12 +22,14 @@ from torq_types.tlv import (
     Entry,
     Hash32,
     Instrument,
+    Since,
     Text,
     Wire,
     tlv_type,
 )
 
 __all__ = [
+    "UNKNOWN_FEE",
     "BalanceChange",
     "GasPrice",
     "InstrumentMeta",
@@ -57,6 +60,9 @@ __all__ = [
     "Trade",
 ]
 
+UNKNOWN_FEE: Final = -(2**31)
+"""In place of a fee that the venue does not publish."""
+
 
 class Side(IntEnum):
     """The taker's side of a trade, or the side of an order."""
@@ -82,6 +88,12 @@ class InvalidationReason(IntEnum):
     PRECISION = 8
     REORGANISED = 9
     SHUTDOWN = 10
+    OVERFLOW = 11
+    """More updates than could be held back while a snapshot was on its way."""
+    HALTED = 12
+    """The venue says that it is under maintenance, or that the instrument is not trading."""
+    AUDIT = 13
+    """A whole book asked for in passing differs from the one that was kept."""
 
 
 SideField = Annotated[Side, Wire("u8", 1, 1)]
@@ -93,6 +105,11 @@ class Level(Entry, frozen=True, gc=False):
 
     price: Dec64
     quantity: Dec64
+
+    @property
+    def removal(self) -> Level:
+        """What removes this level."""
+        return Level(self.price, Decimal64(0, 0))
 
 
 @tlv_type(1)
@@ -123,7 +140,7 @@ class Quote(TLV, frozen=True, gc=False):
     exchange_timestamp_ns: U64
 
 
-@tlv_type(4)
+@tlv_type(4, schema_version=2)
 class InstrumentMeta(TLV, frozen=True, gc=False):
     """What the venue says of an instrument: currencies, increments, status."""
 
@@ -134,10 +151,15 @@ class InstrumentMeta(TLV, frozen=True, gc=False):
     status: U8
     """1 trading, 2 halted, 3 delisted, 0 unknown."""
     base: Text
+    """The canonical currency code, such as BTC where the venue writes XBT."""
     quote: Text
+    maker_fee_pips: Annotated[I32, Since(2)] = UNKNOWN_FEE
+    """The venue's public fee in hundredths of a basis point (2600 is 0.26 %), negative for a
+    rebate; ``UNKNOWN_FEE`` where its list of instruments does not say."""
+    taker_fee_pips: Annotated[I32, Since(2)] = UNKNOWN_FEE
 
 
-@tlv_type(5)
+@tlv_type(5, schema_version=2)
 class L2Snapshot(TLV, frozen=True, gc=False):
     """A whole book: it replaces whatever was known of the instrument."""
 
@@ -149,9 +171,12 @@ class L2Snapshot(TLV, frozen=True, gc=False):
     exchange_timestamp_ns: U64
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+    checksum: Annotated[U32, Since(2)] = 0
+    """The exchange's own CRC-32 over the book as it is after this message, where it gives one:
+    any reader can prove its book with it. 0 where there is none."""
 
 
-@tlv_type(6)
+@tlv_type(6, schema_version=2)
 class L2Delta(TLV, frozen=True, gc=False):
     """Changed levels, with their new absolute quantities. It follows ``book_sequence - 1``."""
 
@@ -161,6 +186,7 @@ class L2Delta(TLV, frozen=True, gc=False):
     exchange_timestamp_ns: U64
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+    checksum: Annotated[U32, Since(2)] = 0
 
 
 @tlv_type(7)

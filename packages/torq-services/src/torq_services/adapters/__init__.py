@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from torq_services.adapters.base import ExchangeAdapter
+from torq_services.adapters.binance import BinanceAdapter
 from torq_services.adapters.books import BookDoubtError, PublishedBook
 from torq_services.adapters.coinbase import CoinbaseAdapter
-from torq_services.adapters.feed import Feed, FeedHealth
+from torq_services.adapters.feed import Feed, FeedSettings
+from torq_services.adapters.feed_health import BookHealth, FeedHealth
 from torq_services.adapters.gemini import GeminiAdapter
+from torq_services.adapters.kraken import KrakenAdapter
+from torq_services.adapters.kraken_v1 import KrakenV1Adapter
 
 __all__ = [
     "ADAPTERS",
+    "BinanceAdapter",
     "BookDoubtError",
+    "BookHealth",
     "CoinbaseAdapter",
     "ExchangeAdapter",
     "Feed",
     "FeedHealth",
+    "FeedSettings",
     "GeminiAdapter",
+    "KrakenAdapter",
+    "KrakenV1Adapter",
     "PublishedBook",
 ]
 
 ADAPTERS: dict[str, type[ExchangeAdapter]] = {
-    adapter.venue.slug: adapter for adapter in (CoinbaseAdapter, GeminiAdapter)
+    adapter.name: adapter
+    for adapter in (
+        BinanceAdapter,
+        CoinbaseAdapter,
+        GeminiAdapter,
+        KrakenAdapter,
+        KrakenV1Adapter,
+    )
 }
 """By the name that the configuration uses."""

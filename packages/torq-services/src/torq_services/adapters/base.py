@@ -1,36 +1,61 @@
-"""What is particular to an exchange, behind one face: bytes in, TLVs out, no I/O.
+"""What is particular to an exchange, behind one face: bytes in, TLVs and requests out, no I/O.
 
 :mod:`torq_services.adapters.feed` does what is the same for all of them: connecting, watching,
-backing off, starting over.
+backing off, keeping to limits, starting over.
 """
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
 import msgspec
 
 from torq_relays import MessageSink
-from torq_services.adapters.books import BookDoubtError, PublishedBook
+from torq_services.adapters.audit import Audit
+from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
+from torq_services.adapters.instruments import InstrumentStatus, Listed, Listing
+from torq_services.adapters.limits import VenueLimits
+from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
+from torq_services.state import OrderBook
 from torq_types import (
     TLV,
     Decimal64,
     Error,
     ErrorCode,
     InstrumentId,
-    InstrumentMeta,
     InvalidationReason,
     Level,
     PrecisionError,
+    UnknownSymbolError,
     Venue,
 )
 
-__all__ = ["AdapterCounters", "ExchangeAdapter", "increment", "level"]
+__all__ = ["AdapterCounters", "ExchangeAdapter", "Fetch", "Request", "Send", "level"]
 
 _CONTEXT_CHARACTERS = 500
+_UNKNOWN_TYPES = 32
+
+
+class Send(msgspec.Struct, frozen=True):
+    """A message for the exchange."""
+
+    text: str
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """A REST request; the body comes back through :meth:`ExchangeAdapter.fetched`."""
+
+    path: str
+    symbol: str
+    purpose: str
+    weight: int = 1
+
+
+Request = Send | Fetch
 
 
 class AdapterCounters(msgspec.Struct):
@@ -41,68 +66,242 @@ class AdapterCounters(msgspec.Struct):
     quotes: int = 0
     book_updates: int = 0
     unknown_messages: int = 0
+    refusals: int = 0
+    """Requests that the exchange answered with an error."""
     malformed: int = 0
     precision_errors: int = 0
+    sequence_gaps: int = 0
+    checksum_failures: int = 0
+    audits: int = 0
     doubts: int = 0
+    """Books declared stale."""
 
 
 class ExchangeAdapter(ABC):
-    """Maps one exchange's messages to TLVs.
+    """Maps one exchange's messages to TLVs, and says what to ask the exchange for.
 
-    ``receive`` raises :class:`BookDoubtError` when the books cannot be trusted any more; the feed
-    then declares them stale and starts over.
+    Whatever puts books in doubt declares them stale at once and notes that they need a snapshot:
+    those of one instrument where that can be told, all of the connection's otherwise.
     """
 
+    name: ClassVar[str]
+    """In the configuration."""
     venue: ClassVar[Venue]
-    heartbeat_seconds: ClassVar[int]
+    limits: ClassVar[VenueLimits]
+    heartbeat_seconds: ClassVar[float]
     """The exchange sends something at least this often; much longer silence is a fault."""
+    book_depth: ClassVar[int] = 0
+    """Levels a side that the exchange keeps us informed of; 0 for all."""
+    checksum: Callable[[OrderBook], int] | None = None
+    """How the exchange computes its checksum of a book, if it sends one."""
+    audit_seconds: ClassVar[float] = 0.0
+    """How often each book is compared with the exchange's REST answer; 0 where numbers or
+    checksums prove it already."""
 
-    def __init__(self, symbols: Iterable[str], sink: MessageSink) -> None:
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        sink: MessageSink,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        resync: Resynchroniser | None = None,
+    ) -> None:
+        """``symbols`` are the exchange's own, or canonical pairs such as ``BTC/USD``."""
         self.sink = sink
         self.counters = AdapterCounters()
         self.last_doubt = ""
+        self.requests: deque[Request] = deque()
+        """What to do for this adapter, in order."""
+        self.pause_seconds = 0.0
+        """The exchange asked for a pause: nothing is to be sent for so long."""
+        self.resync = resync or Resynchroniser(ResyncPolicy())
+        self.listing = Listing(self.venue, ())
+        self.unlisted: dict[str, str] = {}
+        """Symbols asked for that the exchange does not list, and what was found instead."""
+        self.unknown_types: dict[str, int] = {}
+        """Messages of kinds that this adapter does not know, by kind."""
+        self._clock = clock
         self._frame = b""
-        self.books = {
-            symbol: PublishedBook(InstrumentId.pair(self.venue, symbol), sink) for symbol in symbols
-        }
+        self._wanted = tuple(symbols)
+        self.books = {symbol: self._book(symbol) for symbol in self._wanted}
+
+    # What each exchange's file says.
 
     @abstractmethod
-    def metadata_paths(self) -> list[str]:
+    def listing_paths(self) -> list[str]:
         """REST paths that list the instruments."""
 
     @abstractmethod
-    def read_metadata(self, bodies: Mapping[str, bytes]) -> list[InstrumentMeta]:
-        """The instruments of this adapter's symbols, from the bodies of those paths."""
+    def read_listing(self, bodies: Mapping[str, bytes]) -> Iterable[Listed]:
+        """The instruments, from the bodies of those paths."""
 
     @abstractmethod
-    def subscribe_messages(self) -> list[str]:
-        """What to send after connecting."""
+    def subscriptions(self) -> list[Request]:
+        """What to ask for on a new connection."""
 
     @abstractmethod
-    def connected(self) -> None:
-        """A new connection: forget what belonged to the last one."""
+    def resynchronisation(self, symbols: list[str]) -> list[Request]:
+        """What brings fresh snapshots of just these instruments."""
 
     @abstractmethod
     def dispatch(self, frame: bytes) -> None:
         """Map one message. May raise msgspec.DecodeError, ValueError, BookDoubtError."""
 
+    def forget_connection(self) -> None:  # noqa: B027 - most have nothing to forget
+        """A new connection begins: forget what belonged to the last one."""
+
+    def keepalive(self) -> str | None:
+        """What to send once per heartbeat interval, where the exchange only speaks when asked."""
+        return None
+
+    def fetched(self, fetch: Fetch, body: bytes) -> None:
+        """A REST answer that belongs to a book's procedure. May raise as :meth:`dispatch`."""
+        raise NotImplementedError(f"{self.name} asked for {fetch.path} and has no use for it")
+
+    def audit_request(self, symbol: str) -> Fetch | None:
+        """What asks for a whole book to compare with."""
+        return None
+
+    def read_audit(self, body: bytes) -> tuple[Levels, Levels]:
+        """Bids and asks from the answer."""
+        raise NotImplementedError
+
+    # What the feed calls.
+
+    def connected(self) -> None:
+        """A new connection: every book needs its snapshot."""
+        self.forget_connection()
+        self.requests.clear()
+        self.requests.extend(self.subscriptions())
+        self.resync.subscribed(self.books)
+
     def receive(self, frame: bytes) -> None:
-        """Map one message of the exchange to TLVs.
+        """Map one message of the exchange to TLVs. Raises nothing for bad input.
 
         A message that makes no sense is published as an Error with its text; since it may have
-        been a book update, the books are in doubt after it.
+        been an update of any book, all are in doubt after it.
         """
         self.counters.frames += 1
         self._frame = frame
         try:
             self.dispatch(frame)
-        except PrecisionError as error:
-            self._precision_lost(error)
-            raise BookDoubtError(InvalidationReason.PRECISION, str(error)) from error
-        except (msgspec.DecodeError, ValueError) as error:
-            self.counters.malformed += 1
-            self._publish_error(ErrorCode.MALFORMED_INPUT, str(error))
-            raise BookDoubtError(InvalidationReason.MALFORMED, str(error)) from error
+        except (BookDoubtError, PrecisionError, msgspec.DecodeError, ValueError) as error:
+            self._failed(error, None)
+
+    def attempt(self, symbol: str, step: Callable[..., None], *arguments: object) -> None:
+        """One instrument's part of a message: what is wrong with it costs no other instrument."""
+        try:
+            step(*arguments)
+        except (BookDoubtError, PrecisionError, msgspec.DecodeError, ValueError) as error:
+            self._failed(error, (symbol,))
+
+    def answer(self, fetch: Fetch, body: bytes) -> None:
+        """A REST answer has come."""
+        self._frame = body
+        if fetch.purpose == "audit":
+            self._audit_answered(fetch, body)
+        else:
+            self.attempt(fetch.symbol, self.fetched, fetch, body)
+
+    def fetch_failed(self, fetch: Fetch, detail: str) -> None:
+        """A REST request came to nothing; a snapshot that is missing is asked for again."""
+        book = self.books.get(fetch.symbol)
+        if book is None:
+            return
+        if fetch.purpose == "audit":
+            book.audit = None
+        else:
+            self.last_doubt = f"{fetch.symbol}: {detail}"
+            self.resync.doubted(fetch.symbol)
+
+    def ask_for_snapshots(self) -> None:
+        """Queue the requests for whatever needs a snapshot now."""
+        symbols = [symbol for symbol in self.resync.due() if symbol in self.books]
+        if symbols:
+            self.requests.extend(self.resynchronisation(symbols))
+
+    def in_doubt(
+        self, reason: InvalidationReason, detail: str, symbols: Iterable[str] | None = None
+    ) -> None:
+        """Declare books stale, all by default, and note that they need snapshots."""
+        self.last_doubt = f"{reason.name.lower()}: {detail}"
+        self.counters.sequence_gaps += reason is InvalidationReason.SEQUENCE_GAP
+        self.counters.checksum_failures += reason is InvalidationReason.CHECKSUM
+        for symbol in self.books if symbols is None else symbols:
+            book = self.books.get(symbol)
+            if book is not None:
+                self.counters.doubts += book.is_trusted
+                book.invalidate(reason, detail)
+                self.resync.doubted(symbol)
+
+    def use_listing(self, listed: Iterable[Listed]) -> list[str]:
+        """Take the exchange's list; returns the symbols that it lists no more.
+
+        Names that were asked for are looked up in it; a book is kept under the exchange's symbol.
+        """
+        self.listing = Listing(self.venue, listed)
+        before = set(self.books)
+        books: dict[str, PublishedBook] = {}
+        self.unlisted.clear()
+        for name in self._wanted:
+            try:
+                symbol = self.listing.find(name).symbol
+            except UnknownSymbolError as error:
+                self.unlisted[name] = str(error)
+                self._publish_error(ErrorCode.MALFORMED_INPUT, str(error))
+                continue
+            books[symbol] = self.books.get(symbol) or self._book(symbol)
+        for symbol in before - set(books):
+            self.books[symbol].invalidate(InvalidationReason.HALTED, "not listed any more")
+        self.books = books
+        return sorted(before - set(books))
+
+    def repeat(self) -> None:
+        """Publish metadata and every verified book once more, for late readers."""
+        for symbol, book in self.books.items():
+            self.publish_meta(symbol)
+            book.repeat()
+
+    def publish_meta(self, symbol: str) -> None:
+        """What the exchange says of one instrument."""
+        try:
+            listed = self.listing.find(symbol)
+        except UnknownSymbolError:
+            return  # said once, when the list was taken
+        self.sink.send(self.listing.meta(listed))
+
+    def status_changed(self, symbol: str, status: InstrumentStatus | None) -> None:
+        """The exchange says that an instrument trades, or does not."""
+        if self.listing.set_status(symbol, status or InstrumentStatus.HALTED):
+            self.publish_meta(symbol)
+
+    def begin_audit(self, symbol: str) -> Fetch | None:
+        """Compare a verified book with the exchange's REST answer; None where there is no need."""
+        book = self.books.get(symbol)
+        request = self.audit_request(symbol)
+        if request is None or book is None or not book.is_verified:
+            return None
+        book.audit = Audit(book.book)
+        return request
+
+    def judge_audit(self, symbol: str) -> None:
+        """The verdict, once what was under way with the answer has come too."""
+        book = self.books.get(symbol)
+        if book is None or book.audit is None or not book.audit.is_answered:
+            return
+        difference = book.audit.difference()
+        book.audit = None
+        book.audits += 1
+        self.counters.audits += 1
+        if difference is not None:
+            self.in_doubt(InvalidationReason.AUDIT, f"{symbol}: {difference}", (symbol,))
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether every book is verified."""
+        return all(book.is_verified for book in self.books.values())
+
+    # What the exchanges' files use.
 
     def publish_exact(self, build: Callable[[], TLV]) -> bool:
         """Publish a TLV that stands for itself (a trade, a quote); returns whether it could be.
@@ -117,23 +316,74 @@ class ExchangeAdapter(ABC):
             return False
         return True
 
-    def in_doubt(self, reason: InvalidationReason, detail: str) -> None:
-        """Declare every book stale."""
-        if any(book.is_trusted for book in self.books.values()):
-            self.counters.doubts += 1
-        self.last_doubt = f"{reason.name.lower()}: {detail}"
-        for book in self.books.values():
-            book.invalidate(reason, detail)
+    def publish_snapshot(self, book: PublishedBook, bids: Levels, asks: Levels, *,
+                         exchange_sequence: int = 0, exchange_timestamp_ns: int = 0,
+                         checksum: int = 0) -> None:  # fmt: skip
+        """A whole book came; it is verified with it."""
+        self.counters.book_updates += 1
+        book.received_ns = self._clock()
+        book.snapshot(
+            bids, asks, exchange_sequence=exchange_sequence,
+            exchange_timestamp_ns=exchange_timestamp_ns, checksum=checksum,
+        )  # fmt: skip
+        self.resync.verified(book.symbol)
 
-    def repeat_books(self) -> None:
-        """Publish every verified book once more, for late readers."""
-        for book in self.books.values():
-            book.repeat()
+    def publish_delta(self, book: PublishedBook, bids: Levels, asks: Levels, *,
+                      exchange_sequence: int = 0, exchange_timestamp_ns: int = 0,
+                      checksum: int = 0) -> None:  # fmt: skip
+        """Changed levels came."""
+        self.counters.book_updates += 1
+        book.received_ns = self._clock()
+        book.delta(
+            bids, asks, exchange_sequence=exchange_sequence,
+            exchange_timestamp_ns=exchange_timestamp_ns, checksum=checksum,
+        )  # fmt: skip
 
-    @property
-    def is_in_step(self) -> bool:
-        """Whether every book is verified."""
-        return all(book.is_verified for book in self.books.values())
+    def unknown(self, kind: str) -> None:
+        """A message of a kind that this adapter does not know: counted, told once, left out."""
+        self.counters.unknown_messages += 1
+        if kind in self.unknown_types:
+            self.unknown_types[kind] += 1
+        elif len(self.unknown_types) < _UNKNOWN_TYPES:
+            self.unknown_types[kind] = 1
+            self._publish_error(ErrorCode.MALFORMED_INPUT, f"unknown message type {kind[:80]!r}")
+
+    def refused(self, detail: str, *, pause_seconds: float = 0.0) -> None:
+        """The exchange answered a request with an error. It says nothing about the books that
+        are in step: those that still wait are asked for again in due time."""
+        self.counters.refusals += 1
+        self.last_doubt = f"refused: {detail}"
+        self.pause_seconds = max(self.pause_seconds, pause_seconds)
+        self._publish_error(ErrorCode.OTHER, detail)
+
+    def _book(self, symbol: str) -> PublishedBook:
+        return PublishedBook(
+            InstrumentId.pair(self.venue, symbol), self.sink,
+            depth=self.book_depth, checksum=self.checksum,
+        )  # fmt: skip
+
+    def _failed(self, error: Exception, symbols: tuple[str, ...] | None) -> None:
+        if isinstance(error, BookDoubtError):
+            self.in_doubt(error.reason, error.detail, error.symbols or symbols)
+        elif isinstance(error, PrecisionError):
+            self._precision_lost(error)
+            self.in_doubt(InvalidationReason.PRECISION, str(error), symbols)
+        else:
+            self.counters.malformed += 1
+            self._publish_error(ErrorCode.MALFORMED_INPUT, str(error))
+            self.in_doubt(InvalidationReason.MALFORMED, str(error), symbols)
+
+    def _audit_answered(self, fetch: Fetch, body: bytes) -> None:
+        book = self.books.get(fetch.symbol)
+        if book is None or book.audit is None:
+            return
+        try:
+            book.audit.answered(*self.read_audit(body))
+        except (PrecisionError, msgspec.DecodeError, ValueError) as error:
+            # It says nothing about the book.
+            book.audit = None
+            self.counters.malformed += 1
+            self._publish_error(ErrorCode.MALFORMED_INPUT, f"whole book over REST: {error}")
 
     def _precision_lost(self, error: PrecisionError) -> None:
         self.counters.precision_errors += 1
@@ -147,11 +397,3 @@ class ExchangeAdapter(ABC):
 def level(price: str, quantity: str) -> Level:
     """A level from an exchange's texts. Raises :class:`PrecisionError`."""
     return Level(Decimal64.parse(price), Decimal64.parse(quantity))
-
-
-def increment(text: str) -> Decimal64:
-    """An increment from metadata, where ``1e-8`` is as good as ``0.00000001``."""
-    try:
-        return Decimal64.parse(format(Decimal(text), "f"))
-    except InvalidOperation:
-        raise ValueError(f"found {text[:40]!r}; expected a number") from None

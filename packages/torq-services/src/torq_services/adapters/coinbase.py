@@ -7,17 +7,17 @@ Source: Coinbase Developer Platform, Advanced Trade WebSocket channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, increment, level
-from torq_services.adapters.books import BookDoubtError
+from torq_services.adapters.base import ExchangeAdapter, Request, Send, level
+from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
+from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_types import (
     Decimal64,
-    InstrumentMeta,
     InvalidationReason,
     Level,
     Quote,
@@ -29,6 +29,8 @@ from torq_types import (
 __all__ = ["CoinbaseAdapter"]
 
 _PRODUCTS = "/api/v3/brokerage/market/products"
+_PAUSE = 5.0
+"""Seconds without a request after being told of too many."""
 _CHANNELS = ("heartbeats", "market_trades", "ticker", "level2")
 
 
@@ -104,43 +106,48 @@ _products = msgspec.json.Decoder(_Products)
 _TAKER_SIDE = {"BUY": Side.SELL, "SELL": Side.BUY}
 
 
+def _status(product: _Product) -> InstrumentStatus:
+    if product.status == "delisted":
+        return InstrumentStatus.DELISTED
+    is_open = product.status == "online" and not product.trading_disabled
+    return InstrumentStatus.TRADING if is_open else InstrumentStatus.HALTED
+
+
 class CoinbaseAdapter(ExchangeAdapter):
     """Trades, best bid and ask, and whole books of Coinbase's spot products."""
 
+    name = "coinbase"
     venue = Venue.COINBASE
+    limits = VenueLimits(messages_per_second=8, weight_per_minute=600)
     heartbeat_seconds = 1
     _next_sequence = -1
 
-    def metadata_paths(self) -> list[str]:
+    def listing_paths(self) -> list[str]:
         """One list of all products."""
         return [_PRODUCTS]
 
-    def read_metadata(self, bodies: Mapping[str, bytes]) -> list[InstrumentMeta]:
-        """Currencies and increments of the products that this adapter follows."""
-        return [
-            InstrumentMeta(
-                self.books[product.product_id].book.instrument,
-                increment(product.price_increment),
-                increment(product.base_increment),
-                increment(product.base_min_size),
-                1 if product.status == "online" and not product.trading_disabled else 2,
-                product.base_currency_id,
-                product.quote_currency_id,
+    def read_listing(self, bodies: Mapping[str, bytes]) -> Iterator[Listed]:
+        """Every spot product."""
+        for product in _products.decode(bodies[_PRODUCTS]).products:
+            yield Listed(
+                symbol=product.product_id,
+                base=product.base_currency_id,
+                quote=product.quote_currency_id,
+                price_increment=increment(product.price_increment),
+                quantity_increment=increment(product.base_increment),
+                minimum_quantity=increment(product.base_min_size),
+                status=_status(product),
             )
-            for product in _products.decode(bodies[_PRODUCTS]).products
-            if product.product_id in self.books
-        ]
 
-    def subscribe_messages(self) -> list[str]:
+    def subscriptions(self) -> list[Request]:
         """One subscription a channel; heartbeats keep quiet channels open."""
-        return [
-            msgspec.json.encode(
-                {"type": "subscribe", "product_ids": list(self.books), "channel": channel}
-            ).decode()
-            for channel in _CHANNELS
-        ]
+        return [self._request("subscribe", channel, list(self.books)) for channel in _CHANNELS]
 
-    def connected(self) -> None:
+    def resynchronisation(self, symbols: list[str]) -> list[Request]:
+        """Leaving the books' channel and joining it again brings snapshots."""
+        return [self._request(verb, "level2", symbols) for verb in ("unsubscribe", "subscribe")]
+
+    def forget_connection(self) -> None:
         """Sequence numbers begin anew on every connection."""
         self._next_sequence = -1
 
@@ -148,18 +155,23 @@ class CoinbaseAdapter(ExchangeAdapter):
         """Check the sequence, then map by channel."""
         envelope = _envelope.decode(frame)
         if envelope.type == "error":
-            raise BookDoubtError(InvalidationReason.OTHER, f"Coinbase says: {envelope.message}")
-        if envelope.sequence_num < 0:
-            raise ValueError("a message without sequence_num")
-        if self._next_sequence not in (-1, envelope.sequence_num):
-            raise BookDoubtError(
-                InvalidationReason.SEQUENCE_GAP,
-                f"found sequence_num {envelope.sequence_num}, expected {self._next_sequence}",
+            is_limit = "limit" in envelope.message.lower()
+            self.refused(
+                f"Coinbase says: {envelope.message}", pause_seconds=_PAUSE if is_limit else 0
             )
-        self._next_sequence = envelope.sequence_num + 1
+            return
+        number = envelope.sequence_num
+        if number < 0:
+            raise ValueError("a message without sequence_num")
+        expected, self._next_sequence = self._next_sequence, number + 1
+        if expected not in (-1, number):
+            # Any product's update may be among those missing; this message is one of the rest.
+            self.in_doubt(
+                InvalidationReason.SEQUENCE_GAP, f"found sequence_num {number}, expected {expected}"
+            )
         if envelope.channel == "l2_data":
             for event in _level2.decode(envelope.events):
-                self._book(event, envelope)
+                self.attempt(event.product_id, self._update, event, envelope)
         elif envelope.channel == "market_trades":
             for trades in _trades.decode(envelope.events):
                 # A snapshot repeats trades from before the subscription.
@@ -171,9 +183,14 @@ class CoinbaseAdapter(ExchangeAdapter):
                 for ticker in tickers.tickers:
                     self._quote(ticker, rfc3339_nanoseconds(envelope.timestamp))
         elif envelope.channel not in ("heartbeats", "subscriptions"):
-            self.counters.unknown_messages += 1
+            self.unknown(envelope.channel)
 
-    def _book(self, event: _Level2, envelope: _Envelope) -> None:
+    @staticmethod
+    def _request(verb: str, channel: str, symbols: list[str]) -> Send:
+        request = {"type": verb, "product_ids": symbols, "channel": channel}
+        return Send(msgspec.json.encode(request).decode())
+
+    def _update(self, event: _Level2, envelope: _Envelope) -> None:
         book = self.books.get(event.product_id)
         if book is None:
             return
@@ -182,9 +199,9 @@ class CoinbaseAdapter(ExchangeAdapter):
         for update in event.updates:
             side = bids if update.side == "bid" else asks
             side.append(level(update.price_level, update.new_quantity))
-        self.counters.book_updates += 1
-        publish = book.snapshot if event.type == "snapshot" else book.delta
+        publish = self.publish_snapshot if event.type == "snapshot" else self.publish_delta
         publish(
+            book,
             tuple(bids),
             tuple(asks),
             exchange_sequence=envelope.sequence_num,

@@ -1,48 +1,50 @@
-"""What every exchange's feed needs: connect, watch, back off, start over."""
+"""What every exchange's feed needs: connect, watch, keep to limits, back off, start over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Literal
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import msgspec
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from picows import WSError, WSHandshakeError
 
 from torq_relays import Backoff
-from torq_services.adapters.base import AdapterCounters, ExchangeAdapter
-from torq_services.adapters.books import BookDoubtError
-from torq_types import InstrumentMeta, InvalidationReason
+from torq_services.adapters.base import ExchangeAdapter, Fetch, Send
+from torq_services.adapters.connection import Connection, open_connection
+from torq_services.adapters.feed_health import FeedHealth, FeedMeter, FeedState
+from torq_services.adapters.limits import CircuitBreaker, TokenBucket
+from torq_types import ConnectionLostError, InvalidationReason
 
-__all__ = ["BookHealth", "Feed", "FeedHealth"]
+__all__ = ["Feed", "FeedSettings"]
 
-_MAX_FRAME = 64 * 1024 * 1024
-_OPEN_SECONDS = 10
-
-FeedState = Literal["connecting", "synchronising", "in step", "waiting"]
-
-
-class BookHealth(msgspec.Struct):
-    """One book, as its adapter sees it."""
-
-    status: str
-    sequence: int
-    snapshots: int
-    invalidations: int
+_REST_SECONDS = 10.0
+_TOO_MANY = (418, 429)
+"""Binance answers 418 to those who went on after 429."""
+_FIRST_PAUSE = 60.0
+"""After "too many requests" without a word on how long to wait."""
 
 
-class FeedHealth(msgspec.Struct):
-    """A feed's account of itself, in its SystemHealth's counters."""
+class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in seconds. The defaults suit real exchanges."""
 
-    venue: str
-    state: FeedState
-    connects: int
-    last_doubt: str
-    counters: AdapterCounters
-    books: dict[str, BookHealth]
+    repeat: float = 30.0
+    """Between two publications of all verified books, for late readers."""
+    relist: float = 3600.0
+    """Between two readings of the exchange's list of instruments."""
+    silence: float | None = None
+    """Without any message for so long the connection is given up; by default three heartbeats."""
+    open_silence: float = 10.0
+    """The same, on top, until all books are in step."""
+    tick: float = 0.25
+    """Between two looks at clocks."""
+    audit: float | None = None
+    """Between two audits of the same book; by default the exchange's own value."""
+    settle: float = 1.0
+    """Between an audit's answer and the verdict."""
 
 
 class Feed:
@@ -54,109 +56,243 @@ class Feed:
         *,
         url: str,
         rest_url: str,
-        repeat_seconds: float = 30.0,
+        settings: FeedSettings | None = None,
         backoff: Backoff | None = None,
+        breaker: CircuitBreaker | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._adapter = adapter
         self._url = url
         self._rest_url = rest_url.rstrip("/")
-        self._repeat_seconds = repeat_seconds
+        self._settings = settings or FeedSettings()
         self._backoff = backoff or Backoff(first=0.25, most=30.0)
+        self._breaker = breaker or CircuitBreaker()
         self._sleep = sleep
-        self._log = structlog.get_logger().bind(venue=adapter.venue.slug)
-        self._metas: list[InstrumentMeta] = []
+        self._messages = TokenBucket(adapter.limits.messages_per_second, 1.0)
+        self._weight = TokenBucket(adapter.limits.weight_per_minute, 60.0)
+        self._log = structlog.get_logger().bind(venue=adapter.name)
+        self._news = asyncio.Event()
+        self._is_listed = False
+        self._proved = False
+        """Whether this connection's books were all in step once."""
         self.state: FeedState = "connecting"
         self.connects = 0
+        self._meter = FeedMeter(adapter)
 
     def health(self) -> FeedHealth:
-        """For the console and ``torq status``."""
-        books = {
-            symbol: BookHealth(
-                book.book.status, book.book.sequence, book.snapshots, book.invalidations
-            )
-            for symbol, book in self._adapter.books.items()
-        }
-        return FeedHealth(
-            self._adapter.venue.slug,
-            self.state,
-            self.connects,
-            self._adapter.last_doubt,
-            self._adapter.counters,
-            books,
-        )
+        """For the console, metrics and ``torq status``."""
+        return self._meter.measure(self.state, self.connects, self._breaker.trips)
 
     async def run(self) -> None:
         """Follow the exchange for ever; on cancellation declare the books stale."""
-        repeating = asyncio.create_task(self._repeat(), name="repeat-books")
-        try:
-            while True:
-                await self._attempt()
-                delay = self._backoff.next_delay()
-                self.state = "waiting"
-                self._log.info("reconnecting", in_seconds=f"{delay:.2f}")
-                await self._sleep(delay)
-        finally:
-            repeating.cancel()
-            self._adapter.in_doubt(InvalidationReason.SHUTDOWN, "the adapter stops")
+        async with httpx.AsyncClient(timeout=_REST_SECONDS) as client:
+            repeating = asyncio.create_task(self._repeat(client), name="repeat-books")
+            try:
+                while True:
+                    await self._attempt(client)
+                    now = asyncio.get_running_loop().time()
+                    delay = max(self._backoff.next_delay(), self._breaker.remaining(now))
+                    self.state = "waiting"
+                    self._log.info("reconnecting", in_seconds=f"{delay:.2f}")
+                    await self._sleep(delay)
+            finally:
+                repeating.cancel()
+                with suppress(asyncio.CancelledError):
+                    await repeating
+                self._adapter.in_doubt(InvalidationReason.SHUTDOWN, "the adapter stops")
 
-    async def _attempt(self) -> None:
+    async def _attempt(self, client: httpx.AsyncClient) -> None:
         """One connection from beginning to end; every way out leaves the books stale."""
+        loop = asyncio.get_running_loop()
         self.state = "connecting"
-        reason, detail = InvalidationReason.DISCONNECTED, "the exchange closed the connection"
+        reason, detail = InvalidationReason.DISCONNECTED, ""
+        self._proved = False
         try:
-            if not self._metas:
-                self._metas = await self._load_metadata()
-            for meta in self._metas:
-                self._adapter.sink.send(meta)
-            async with connect(
-                self._url, max_size=_MAX_FRAME, open_timeout=_OPEN_SECONDS, compression=None
-            ) as connection:
-                await self._follow(connection)
-        except BookDoubtError as doubt:
-            reason, detail = doubt.reason, doubt.detail
+            if not self._is_listed:
+                await self._list(client)
+            self._adapter.connected()
+            async with self._connection() as connection:
+                await self._follow(connection, client)
         except TimeoutError:
             reason, detail = InvalidationReason.SILENT, "nothing was heard for too long"
-        except (OSError, WebSocketException, httpx.HTTPError, msgspec.DecodeError) as error:
+        except WSHandshakeError as error:
+            detail = f"the exchange refused the connection: {error}"
+            if error.response is not None and error.response.status in _TOO_MANY:
+                self._pause(_FIRST_PAUSE, detail)
+        except httpx.HTTPStatusError as error:
+            detail = f"HTTP {error.response.status_code} from {error.request.url.path}"
+            self._heed(error.response)
+        except ConnectionLostError as error:
+            detail = str(error)
+        except (OSError, WSError, httpx.HTTPError) as error:
             detail = f"{type(error).__name__}: {error}"
+        except (msgspec.DecodeError, ValueError, KeyError) as error:
+            detail = f"the list of instruments cannot be read: {type(error).__name__}: {error}"
+        if not self._proved:
+            self._breaker.failed(loop.time())
         self._log.warning("books in doubt", reason=reason.name.lower(), detail=detail)
         self._adapter.in_doubt(reason, detail)
 
-    async def _follow(self, connection: ClientConnection) -> None:
-        adapter = self._adapter
-        adapter.connected()
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        connection = await open_connection(self._url, self._adapter.receive, self._news.set)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def _follow(self, connection: Connection, client: httpx.AsyncClient) -> None:
+        """Serve a connection until it ends, which is an error too.
+
+        Raises TimeoutError when nothing is heard, :class:`ConnectionLostError` otherwise.
+        """
+        adapter, loop = self._adapter, asyncio.get_running_loop()
         self.connects += 1
         self.state = "synchronising"
-        for message in adapter.subscribe_messages():
-            await connection.send(message)
-        silence = 3 * adapter.heartbeat_seconds + _OPEN_SECONDS
-        while True:
-            async with asyncio.timeout(silence):
-                frame = await connection.recv(decode=False)
-            adapter.receive(bytes(frame))
-            if self.state == "synchronising" and adapter.is_in_step:
-                self.state = "in step"
-                # Only a connection that got in step proves that trying again is harmless.
-                self._backoff.reset()
-                silence = 3 * adapter.heartbeat_seconds + 2
-                self._log.info("in step", books=len(adapter.books))
+        silence = self._settings.silence or 3 * adapter.heartbeat_seconds + 2
+        pending: set[asyncio.Task[None]] = set()
+        next_keepalive = loop.time() + adapter.heartbeat_seconds
+        next_audit, turns = loop.time(), itertools.cycle(list(adapter.books))
+        sending = asyncio.create_task(self._serve(connection, client, pending))
+        try:
+            while not connection.ended:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), self._settings.tick)
+                self._news.clear()
+                is_in_step = self._look(loop.time())
+                if sending.done():
+                    await sending
+                adapter.ask_for_snapshots()
+                if adapter.resync.is_hopeless:
+                    raise ConnectionLostError("snapshots were asked for again and again in vain")
+                now = loop.time()
+                allowed = (
+                    silence if is_in_step else silence + self._settings.open_silence
+                )
+                if now - connection.heard_at > allowed:
+                    raise TimeoutError
+                keepalive = adapter.keepalive()
+                if keepalive is not None and now >= next_keepalive:
+                    next_keepalive = now + adapter.heartbeat_seconds
+                    adapter.requests.append(Send(keepalive))
+                every = self._settings.audit or adapter.audit_seconds
+                if every and adapter.books and now >= next_audit:
+                    next_audit = now + every / len(adapter.books)
+                    self._spawn(pending, self._audit(next(turns), client))
+        finally:
+            for task in (sending, *pending):
+                task.cancel()
+            await asyncio.gather(sending, *pending, return_exceptions=True)
+        if connection.failure is not None:
+            raise connection.failure
+        raise ConnectionLostError(connection.ended)
 
-    async def _load_metadata(self) -> list[InstrumentMeta]:
-        bodies: dict[str, bytes] = {}
-        async with httpx.AsyncClient(timeout=_OPEN_SECONDS) as client:
-            for path in self._adapter.metadata_paths():
-                response = await client.get(self._rest_url + path)
-                response.raise_for_status()
-                bodies[path] = response.content
-        metas = self._adapter.read_metadata(bodies)
-        missing = set(self._adapter.books) - {meta.instrument.symbol for meta in metas}
-        if missing:
-            self._log.error("symbols not listed by the exchange", symbols=sorted(missing))
-        return metas
+    def _look(self, now: float) -> bool:
+        """Note whether all books are in step, and what the exchange asked for."""
+        adapter = self._adapter
+        if adapter.pause_seconds:
+            self._pause(adapter.pause_seconds, adapter.last_doubt)
+            adapter.pause_seconds = 0.0
+        if not adapter.is_in_step:
+            self.state = "synchronising"
+        elif self.state == "synchronising":
+            self.state = "in step"
+            self._proved = True
+            # Only a connection that got in step proves that trying again is harmless.
+            self._backoff.reset()
+            if self._breaker.state(now) != "open":
+                self._breaker.succeeded()
+            self._log.info("in step", books=len(adapter.books))
+        return self.state == "in step"
 
-    async def _repeat(self) -> None:
+    async def _serve(
+        self, connection: Connection, client: httpx.AsyncClient, pending: set[asyncio.Task[None]]
+    ) -> None:
+        """Carry out the adapter's requests one after the other, no faster than allowed."""
+        loop, requests = asyncio.get_running_loop(), self._adapter.requests
         while True:
-            await self._sleep(self._repeat_seconds)
-            for meta in self._metas:
-                self._adapter.sink.send(meta)
-            self._adapter.repeat_books()
+            if not requests:
+                await asyncio.sleep(self._settings.tick / 10)
+                continue
+            request = requests.popleft()
+            await asyncio.sleep(self._breaker.remaining(loop.time()))
+            if isinstance(request, Send):
+                await asyncio.sleep(self._messages.spend(loop.time()))
+                connection.send(request.text)
+            else:
+                await asyncio.sleep(self._weight.spend(loop.time(), request.weight))
+                self._spawn(pending, self._fetch(request, client))
+
+    async def _fetch(self, fetch: Fetch, client: httpx.AsyncClient) -> None:
+        """One REST request. When it fails, patience runs out and it is made again."""
+        try:
+            response = await client.get(self._rest_url + fetch.path)
+            response.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            self._heed(error.response)
+            detail = f"HTTP {error.response.status_code}"
+            self._log.warning("request refused", path=fetch.path, detail=detail)
+            self._adapter.fetch_failed(fetch, detail)
+        except httpx.HTTPError as error:
+            self._log.warning("request failed", path=fetch.path, detail=str(error))
+            self._adapter.fetch_failed(fetch, f"{type(error).__name__}: {error}")
+        else:
+            self._adapter.answer(fetch, response.content)
+            self._news.set()
+
+    async def _audit(self, symbol: str, client: httpx.AsyncClient) -> None:
+        fetch = self._adapter.begin_audit(symbol)
+        if fetch is not None:
+            await asyncio.sleep(self._weight.spend(asyncio.get_running_loop().time()))
+            await self._fetch(fetch, client)
+            await asyncio.sleep(self._settings.settle)
+            self._adapter.judge_audit(symbol)
+            self._news.set()
+
+    @staticmethod
+    def _spawn(pending: set[asyncio.Task[None]], work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    def _heed(self, response: httpx.Response) -> None:
+        if response.status_code in _TOO_MANY:
+            asked = response.headers.get("Retry-After", "")
+            seconds = int(asked) if asked.isascii() and asked.isdigit() else _FIRST_PAUSE
+            self._pause(seconds, f"HTTP {response.status_code}")
+
+    def _pause(self, seconds: float, detail: str) -> None:
+        self._breaker.trip(asyncio.get_running_loop().time(), seconds)
+        self._log.warning("the exchange asks for a pause", seconds=seconds, detail=detail)
+
+    async def _list(self, client: httpx.AsyncClient) -> None:
+        """Read the exchange's list of instruments, and publish those that are followed."""
+        loop, bodies = asyncio.get_running_loop(), {}
+        for path in self._adapter.listing_paths():
+            await asyncio.sleep(self._weight.spend(loop.time()))
+            response = await client.get(self._rest_url + path)
+            if response.status_code == 404 and len(self._adapter.listing_paths()) > 1:
+                continue  # one symbol of several is not listed: said below
+            response.raise_for_status()
+            bodies[path] = response.content
+        delisted = self._adapter.use_listing(self._adapter.read_listing(bodies))
+        for name, problem in self._adapter.unlisted.items():
+            self._log.error("not listed by the exchange", symbol=name, detail=problem)
+        if delisted:
+            self._log.warning("left out", symbols=delisted)
+        for symbol in self._adapter.books:
+            self._adapter.publish_meta(symbol)
+        self._is_listed = True
+
+    async def _repeat(self, client: httpx.AsyncClient) -> None:
+        loop = asyncio.get_running_loop()
+        next_list = loop.time() + self._settings.relist
+        while True:
+            await self._sleep(self._settings.repeat)
+            self._adapter.repeat()
+            if self._is_listed and loop.time() >= next_list:
+                next_list = loop.time() + self._settings.relist
+                try:
+                    await self._list(client)
+                except (httpx.HTTPError, msgspec.DecodeError, ValueError, KeyError) as error:
+                    self._log.warning("the list of instruments stays as it was", detail=str(error))

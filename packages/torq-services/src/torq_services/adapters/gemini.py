@@ -2,23 +2,25 @@
 
 The feed numbers nothing. What can be seen of a lost, repeated or misplaced book update is that it
 does not fit the book: a level removed that was not there, set to the quantity that it had, or a
-bid at or above an ask. Each puts the books in doubt; docs/architecture.md says what stays unseen.
+bid at or above an ask. Each puts the book in doubt. What stays unseen is found by comparing with
+the whole book over REST, once a minute (:mod:`torq_services.adapters.audit`).
 Source: Gemini's WebSocket Market Data version 2 reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, increment, level
-from torq_services.adapters.books import BookDoubtError, PublishedBook
+from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send, level
+from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
+from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
+from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import milliseconds
 from torq_types import (
     Decimal64,
-    InstrumentMeta,
     InvalidationReason,
     Level,
     Side,
@@ -57,76 +59,108 @@ class _Details(msgspec.Struct):
 _message = msgspec.json.Decoder(_Message)
 _details = msgspec.json.Decoder(_Details)
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_STATUS = {"open": InstrumentStatus.TRADING, "closed": InstrumentStatus.DELISTED}
+_PAUSE = 10.0
+"""Seconds without a request after being told of too many."""
+
+
+class _BookLevel(msgspec.Struct):
+    price: str
+    amount: str
+
+
+class _WholeBook(msgspec.Struct):
+    bids: list[_BookLevel]
+    asks: list[_BookLevel]
+
+
+_whole_book = msgspec.json.Decoder(_WholeBook)
 
 
 class GeminiAdapter(ExchangeAdapter):
     """Trades and whole books of Gemini's pairs."""
 
+    name = "gemini"
     venue = Venue.GEMINI
+    limits = VenueLimits(messages_per_second=5, weight_per_minute=120)
     heartbeat_seconds = 5
+    audit_seconds = 60
 
-    def metadata_paths(self) -> list[str]:
-        """One request a symbol."""
+    def listing_paths(self) -> list[str]:
+        """One request a symbol: the list of symbols alone says nothing of currencies."""
         return [f"/v1/symbols/details/{symbol.lower()}" for symbol in self.books]
 
-    def read_metadata(self, bodies: Mapping[str, bytes]) -> list[InstrumentMeta]:
-        """Currencies and increments of the symbols that this adapter follows."""
-        metas = []
+    def read_listing(self, bodies: Mapping[str, bytes]) -> Iterator[Listed]:
+        """The symbols that this adapter follows."""
         for body in bodies.values():
             details = _details.decode(body)
-            metas.append(
-                InstrumentMeta(
-                    self.books[details.symbol].book.instrument,
-                    increment(bytes(details.quote_increment).decode()),
-                    increment(bytes(details.tick_size).decode()),
-                    increment(details.min_order_size),
-                    1 if details.status == "open" else 2,
-                    details.base_currency,
-                    details.quote_currency,
-                )
+            yield Listed(
+                symbol=details.symbol.upper(),
+                base=details.base_currency,
+                quote=details.quote_currency,
+                price_increment=increment(bytes(details.quote_increment).decode()),
+                quantity_increment=increment(bytes(details.tick_size).decode()),
+                minimum_quantity=increment(details.min_order_size),
+                status=_STATUS.get(details.status, InstrumentStatus.HALTED),
             )
-        return metas
 
-    def subscribe_messages(self) -> list[str]:
+    def subscriptions(self) -> list[Request]:
         """The l2 subscription brings trades as well."""
-        subscription = {"name": "l2", "symbols": list(self.books)}
-        return [
-            msgspec.json.encode({"type": "subscribe", "subscriptions": [subscription]}).decode()
-        ]
+        return [self._request("subscribe", list(self.books))]
 
-    def connected(self) -> None:
-        """Nothing: a connection has no state of its own."""
+    def resynchronisation(self, symbols: list[str]) -> list[Request]:
+        """Unsubscribing and subscribing again brings snapshots."""
+        return [self._request(verb, symbols) for verb in ("unsubscribe", "subscribe")]
+
+    def audit_request(self, symbol: str) -> Fetch:
+        """The whole book over REST."""
+        return Fetch(f"/v1/book/{symbol.lower()}?limit_bids=0&limit_asks=0", symbol, "audit")
+
+    def read_audit(self, body: bytes) -> tuple[Levels, Levels]:
+        """Levels with prices and amounts as texts."""
+        book = _whole_book.decode(body)
+        bids, asks = (
+            tuple(level(entry.price, entry.amount) for entry in side)
+            for side in (book.bids, book.asks)
+        )
+        return bids, asks
 
     def dispatch(self, frame: bytes) -> None:
         """Map by type."""
         message = _message.decode(frame)
         if message.result == "error":
-            raise BookDoubtError(InvalidationReason.OTHER, f"Gemini says: {message.reason}")
+            is_limit = "ratelimit" in message.reason.lower()
+            self.refused(f"Gemini says: {message.reason}", pause_seconds=_PAUSE if is_limit else 0)
+            return
         book = self.books.get(message.symbol)
         if message.type == "l2_updates":
             if book is not None:
-                self._book(message, book)
+                self.attempt(message.symbol, self._update, message, book)
         elif message.type == "trade":
             if book is not None:
                 self._trade(message, book)
         elif message.type != "heartbeat":
-            self.counters.unknown_messages += 1
+            self.unknown(message.type)
 
-    def _book(self, message: _Message, book: PublishedBook) -> None:
+    @staticmethod
+    def _request(verb: str, symbols: list[str]) -> Send:
+        request = {"type": verb, "subscriptions": [{"name": "l2", "symbols": symbols}]}
+        return Send(msgspec.json.encode(request).decode())
+
+    def _update(self, message: _Message, book: PublishedBook) -> None:
         bids: list[Level] = []
         asks: list[Level] = []
         for side, price, quantity in message.changes:
             (bids if side == "buy" else asks).append(level(price, quantity))
-        self.counters.book_updates += 1
         # Only the first message of a subscription brings recent trades along: the snapshot.
         if message.trades is not msgspec.UNSET:
-            book.snapshot(tuple(bids), tuple(asks))
+            self.publish_snapshot(book, tuple(bids), tuple(asks))
             return
         if book.is_verified:
             misfit = book.book.misfit(bids, asks)
             if misfit is not None:
                 raise BookDoubtError(InvalidationReason.INCONSISTENT, f"{message.symbol}: {misfit}")
-        book.delta(tuple(bids), tuple(asks))
+        self.publish_delta(book, tuple(bids), tuple(asks))
 
     def _trade(self, message: _Message, book: PublishedBook) -> None:
         self.counters.trades += self.publish_exact(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-__all__ = ["milliseconds", "rfc3339_nanoseconds"]
+__all__ = ["milliseconds", "rfc3339_nanoseconds", "unix_nanoseconds"]
 
+_SECONDS = re.compile(r"(\d{1,11})(?:\.(\d{1,9}))?", re.ASCII)
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?Z", re.ASCII)
 
 
@@ -25,3 +26,11 @@ def rfc3339_nanoseconds(text: str) -> int:
 def milliseconds(value: int) -> int:
     """Milliseconds since 1970 as nanoseconds."""
     return value * 1_000_000
+
+
+def unix_nanoseconds(text: str) -> int:
+    """``1618678142.557535``, seconds since 1970, as nanoseconds. Raises ValueError."""
+    match = _SECONDS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"found {text[:40]!r}; expected seconds such as 1618678142.557535")
+    return int(match[1]) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0"))

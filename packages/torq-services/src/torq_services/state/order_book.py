@@ -102,6 +102,22 @@ class OrderBook:
         """Bids and asks, best first, whether or not they can be trusted."""
         return tuple(reversed(self._bids.values())), tuple(self._asks.values())
 
+    def top(self, count: int) -> tuple[list[Level], list[Level]]:
+        """The ``count`` best bids and asks, best first, whether or not they can be trusted."""
+        bids = self._bids.values()[-count:]
+        bids.reverse()
+        return bids, self._asks.values()[:count]
+
+    def depth(self) -> tuple[int, int]:
+        """How many bids and asks there are."""
+        return len(self._bids), len(self._asks)
+
+    def evict(self, depth: int) -> tuple[list[Level], list[Level]]:
+        """Drop what lies deeper than ``depth`` levels; returns the bids and asks dropped."""
+        bids = [self._bids.popitem(0)[1] for _ in range(len(self._bids) - depth)]
+        asks = [self._asks.popitem()[1] for _ in range(len(self._asks) - depth)]
+        return bids, asks
+
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid is not below the best ask: no exchange's book ever is."""
@@ -128,8 +144,10 @@ class OrderBook:
     def _apply_snapshot(self, snapshot: L2Snapshot) -> None:
         for level in (*snapshot.bids, *snapshot.asks):
             self._widen(level)
-        self._bids = SortedDict((self._key(level), level) for level in snapshot.bids)
-        self._asks = SortedDict((self._key(level), level) for level in snapshot.asks)
+        for name, levels in (("_bids", snapshot.bids), ("_asks", snapshot.asks)):
+            # Some feeds list a level with a quantity of zero: there is nothing at that price.
+            full = ((self._key(level), level) for level in levels if level.quantity.mantissa)
+            setattr(self, name, SortedDict(full))
         self.sequence = snapshot.book_sequence
         if self.is_crossed:
             self.invalidate(InvalidationReason.CROSSED)
