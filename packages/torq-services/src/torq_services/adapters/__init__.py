@@ -9,23 +9,34 @@ from torq_services.adapters.coinbase import CoinbaseAdapter
 from torq_services.adapters.feed import Feed, FeedSettings
 from torq_services.adapters.feed_health import BookHealth, FeedHealth
 from torq_services.adapters.gemini import GeminiAdapter
+from torq_services.adapters.instruments import InstrumentStatus, Listed, Listing
 from torq_services.adapters.kraken import KrakenAdapter
 from torq_services.adapters.kraken_v1 import KrakenV1Adapter
+from torq_services.adapters.limits import CircuitBreaker, TokenBucket, VenueLimits
+from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
 
 __all__ = [
     "ADAPTERS",
     "BinanceAdapter",
     "BookDoubtError",
     "BookHealth",
+    "CircuitBreaker",
     "CoinbaseAdapter",
     "ExchangeAdapter",
     "Feed",
     "FeedHealth",
     "FeedSettings",
     "GeminiAdapter",
+    "InstrumentStatus",
     "KrakenAdapter",
     "KrakenV1Adapter",
+    "Listed",
+    "Listing",
     "PublishedBook",
+    "ResyncPolicy",
+    "Resynchroniser",
+    "TokenBucket",
+    "VenueLimits",
 ]
 
 ADAPTERS: dict[str, type[ExchangeAdapter]] = {

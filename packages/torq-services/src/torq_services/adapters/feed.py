@@ -166,9 +166,7 @@ class Feed:
                 if adapter.resync.is_hopeless:
                     raise ConnectionLostError("snapshots were asked for again and again in vain")
                 now = loop.time()
-                allowed = (
-                    silence if is_in_step else silence + self._settings.open_silence
-                )
+                allowed = silence if is_in_step else silence + self._settings.open_silence
                 if now - connection.heard_at > allowed:
                     raise TimeoutError
                 keepalive = adapter.keepalive()

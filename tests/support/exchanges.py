@@ -1,0 +1,214 @@
+"""An adapter against a simulated venue, and a witness who knows every true book."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from torq_relays import Backoff, MessageSink
+from torq_services.adapters import (
+    BinanceAdapter,
+    CircuitBreaker,
+    CoinbaseAdapter,
+    ExchangeAdapter,
+    Feed,
+    FeedSettings,
+    GeminiAdapter,
+    KrakenAdapter,
+    Resynchroniser,
+    ResyncPolicy,
+)
+from torq_services.state import OrderBook
+from torq_services.venues.simulated import (
+    Fault,
+    FaultLine,
+    Market,
+    SimulatedBinance,
+    SimulatedCoinbase,
+    SimulatedGemini,
+    SimulatedInstrument,
+    SimulatedKraken,
+    SimulatedVenue,
+    fault_plan,
+)
+from torq_types import TLV, InstrumentId, L2Delta, L2Snapshot, StateInvalidation
+
+QUICK = FeedSettings(repeat=3600, silence=0.7, open_silence=0.5, tick=0.02, settle=0.1)
+"""The times of a real exchange, shortened."""
+QUICK_RESYNC = ResyncPolicy(first=0.02, most=0.3, patience=0.6, calm=5.0, unanswered=3)
+DEPTH = 10
+"""Of Kraken's books in these tests: all of it is under the checksum."""
+
+
+class CheckedKraken(KrakenAdapter):
+    """Kraken with the depth that its checksum covers."""
+
+    book_depth = DEPTH
+    audit_seconds = 0
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """What belongs together."""
+
+    name: str
+    adapter: type[ExchangeAdapter]
+    venue: Callable[[Market], SimulatedVenue]
+    symbols: tuple[str, str]
+    path: str = ""
+    depth: int = 0
+    audit: float | None = None
+
+    @property
+    def instruments(self) -> list[SimulatedInstrument]:
+        """Two, of different digits."""
+        return [
+            SimulatedInstrument(self.symbols[0], "BTC", "USD", 6_508_367),
+            SimulatedInstrument(self.symbols[1], "ETH", "USD", 191_601, quantity_exponent=-6),
+        ]
+
+
+EXCHANGES = {
+    exchange.name: exchange
+    for exchange in (
+        Exchange("coinbase", CoinbaseAdapter, SimulatedCoinbase, ("BTC-USD", "ETH-USD")),
+        Exchange("kraken", CheckedKraken, SimulatedKraken, ("BTC/USD", "ETH/USD"), "/v2", DEPTH),
+        Exchange("binance", BinanceAdapter, SimulatedBinance, ("BTCUSDT", "ETHUSDT"), "/stream"),
+        Exchange(
+            "gemini", GeminiAdapter, SimulatedGemini, ("BTCUSD", "ETHUSD"), "/v2/marketdata",
+            audit=0.3,
+        ),
+    )
+}  # fmt: skip
+
+
+class Witness(MessageSink):
+    """A reader of what an adapter publishes: each verified book must be one that was true."""
+
+    def __init__(self, market: Market, depth: int) -> None:
+        self.market = market
+        self.books: dict[str, OrderBook] = {}
+        self.wrong: list[str] = []
+        """Every published book that never was, or that went back in time."""
+        self.stale = 0
+        self.published = 0
+        self._depth = depth
+        self._latest: dict[str, int] = {}
+
+    def send(self, *tlvs: TLV) -> None:
+        """Take a message as a reader would."""
+        for tlv in tlvs:
+            if isinstance(tlv, L2Snapshot | L2Delta | StateInvalidation):
+                self._take(tlv, tlv.instrument)
+
+    async def flush(self) -> None:
+        """Nothing to wait for."""
+
+    def state(self, symbol: str) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """What the reader has, in the market's units."""
+        instrument = self.market.instruments[symbol]
+        sides = self.books[symbol].last_known()
+        return tuple(
+            tuple(
+                (
+                    level.price.scaled(instrument.price_exponent),
+                    level.quantity.scaled(instrument.quantity_exponent),
+                )
+                for level in side
+            )
+            for side in sides
+        )
+
+    def is_true(self, symbol: str) -> bool:
+        """Whether the reader's book is verified, and the venue's at this moment."""
+        book = self.books.get(symbol)
+        if book is None or book.status != "verified":
+            return False
+        return self.state(symbol) == self.market.books[symbol].state(self._depth)
+
+    def _take(self, tlv: TLV, instrument: InstrumentId) -> None:
+        symbol = instrument.symbol
+        book = self.books.setdefault(symbol, OrderBook(instrument))
+        book.apply(tlv)
+        self.published += 1
+        if book.status != "verified":
+            self.stale += isinstance(tlv, StateInvalidation)
+            return
+        versions = self.market.history[symbol].get(self.state(symbol), [])  # type: ignore[call-overload]
+        latest = self._latest.get(symbol, 0)
+        if not versions:
+            self.wrong.append(f"{symbol}: a book that never was, at {book.sequence}: {tlv}"[:400])
+        elif versions[-1] < latest:
+            self.wrong.append(f"{symbol}: back from {latest} to {versions[-1]}")
+        else:
+            # The same book may be true several times: it is the first that is possible.
+            self._latest[symbol] = next(version for version in versions if version >= latest)
+
+
+class Trial:
+    """One venue with its market and faults, and a feed that follows it."""
+
+    def __init__(self, exchange: Exchange, seed: int, plan: dict[int, Fault] | None = None) -> None:
+        self.exchange = exchange
+        self.market = Market(exchange.instruments, seed, depth=exchange.depth)
+        self.venue = exchange.venue(self.market)
+        self.venue.faults = FaultLine(plan or {}, self.venue, seed)
+        self.witness = Witness(self.market, exchange.depth)
+        chance = random.Random(seed)
+        self.adapter = exchange.adapter(
+            exchange.symbols, self.witness, resync=Resynchroniser(QUICK_RESYNC, chance=chance)
+        )
+        self.feed: Feed
+
+    @asynccontextmanager
+    async def running(self, settings: FeedSettings = QUICK) -> AsyncIterator[Trial]:
+        """Serve and follow; in step when it begins."""
+        async with self.venue.serving():
+            base = f"127.0.0.1:{self.venue.port}"
+            self.feed = Feed(
+                self.adapter,
+                url=f"ws://{base}{self.exchange.path}",
+                rest_url=f"http://{base}",
+                settings=msgspec.structs.replace(settings, audit=self.exchange.audit),
+                backoff=Backoff(first=0.02, most=0.1, chance=random.Random(1)),
+                breaker=CircuitBreaker(failures=1000),
+            )
+            following = asyncio.create_task(self.feed.run())
+            try:
+                await self.until(lambda: self.adapter.is_in_step, "the first snapshots")
+                yield self
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def until(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+        """Wait, and say what was waited for in vain."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not condition():
+            assert asyncio.get_running_loop().time() < deadline, (
+                f"{self.exchange.name}: waited {seconds} s for {what}; {self.adapter.last_doubt};"
+                f" {self.venue.faults.done}; {self.feed.state}"
+            )
+            await asyncio.sleep(0.01)
+
+    async def trade_through_faults(self, per_second: int = 1000) -> None:
+        """Trade until all faults are done, then until the reader has the venue's own books."""
+        deadline = asyncio.get_running_loop().time() + 30
+        while not self.venue.faults.is_over:
+            await self.venue.trade(50, per_second=per_second)
+            assert asyncio.get_running_loop().time() < deadline, self.venue.faults.done
+        await self.settled()
+
+    async def settled(self) -> None:
+        """The market is quiet, and the reader has its books."""
+        await self.until(
+            lambda: all(map(self.witness.is_true, self.exchange.symbols)), "the true books"
+        )
+
+
+def trial(name: str, seed: int, kinds: Iterable[Fault], *, count: int, span: int = 200) -> Trial:
+    """A trial with a seeded script of faults."""
+    return Trial(EXCHANGES[name], seed, fault_plan(seed, kinds, span, count))
