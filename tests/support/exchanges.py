@@ -37,7 +37,9 @@ from torq_services.venues.simulated import (
 )
 from torq_types import TLV, InstrumentId, L2Delta, L2Snapshot, StateInvalidation
 
-QUICK = FeedSettings(repeat=3600, silence=0.7, open_silence=0.5, tick=0.02, settle=0.1)
+QUICK = FeedSettings(
+    repeat=3600, silence=0.7, open_silence=0.5, keepalive=0.2, tick=0.02, settle=0.1,
+)  # fmt: skip
 """The times of a real exchange, shortened."""
 QUICK_RESYNC = ResyncPolicy(first=0.02, most=0.3, patience=0.6, calm=5.0, unanswered=3)
 DEPTH = 10

@@ -108,15 +108,13 @@ async def open_connection(
     url: str, receive: Callable[[bytes], None], wake: Callable[[], None]
 ) -> Connection:
     """Connect. Raises OSError, TimeoutError or :class:`picows.WSError`."""
-    _, connection = await asyncio.wait_for(
-        ws_connect(
+    async with asyncio.timeout(2 * _OPEN_SECONDS):
+        _, connection = await ws_connect(
             lambda: Connection(receive, wake),
             url,
             websocket_handshake_timeout=_OPEN_SECONDS,
             max_frame_size=_MAX_MESSAGE,
-        ),
-        2 * _OPEN_SECONDS,
-    )
+        )
     if not isinstance(connection, Connection):
         raise ConnectionLostError(f"{url}: no connection")
     return connection

@@ -39,6 +39,8 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Without any message for so long the connection is given up; by default three heartbeats."""
     open_silence: float = 10.0
     """The same, on top, until all books are in step."""
+    keepalive: float | None = None
+    """Between two questions to an exchange that only speaks when asked; by default a heartbeat."""
     tick: float = 0.25
     """Between two looks at clocks."""
     audit: float | None = None
@@ -151,13 +153,16 @@ class Feed:
         self.state = "synchronising"
         silence = self._settings.silence or 3 * adapter.heartbeat_seconds + 2
         pending: set[asyncio.Task[None]] = set()
-        next_keepalive = loop.time() + adapter.heartbeat_seconds
+        keepalive_seconds = self._settings.keepalive or adapter.heartbeat_seconds
+        next_keepalive = loop.time() + keepalive_seconds
         next_audit, turns = loop.time(), itertools.cycle(list(adapter.books))
         sending = asyncio.create_task(self._serve(connection, client, pending))
         try:
             while not connection.ended:
+                # Not wait_for: before CPython 3.12 it may forget that it was cancelled.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._settings.tick)
+                    async with asyncio.timeout(self._settings.tick):
+                        await self._news.wait()
                 self._news.clear()
                 is_in_step = self._look(loop.time())
                 if sending.done():
@@ -171,7 +176,7 @@ class Feed:
                     raise TimeoutError
                 keepalive = adapter.keepalive()
                 if keepalive is not None and now >= next_keepalive:
-                    next_keepalive = now + adapter.heartbeat_seconds
+                    next_keepalive = now + keepalive_seconds
                     adapter.requests.append(Send(keepalive))
                 every = self._settings.audit or adapter.audit_seconds
                 if every and adapter.books and now >= next_audit:

@@ -166,7 +166,8 @@ class SimulatedVenue(ABC):
     ) -> None:
         while True:
             try:
-                texts = await asyncio.wait_for(queue.get(), _HEARTBEAT_SECONDS)
+                async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                    texts = await queue.get()
             except TimeoutError:
                 texts = client.heartbeat()
             for text in texts:
