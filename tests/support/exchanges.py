@@ -24,6 +24,7 @@ from torq_services.adapters import (
 )
 from torq_services.state import OrderBook
 from torq_services.venues.simulated import (
+    BookState,
     Fault,
     FaultLine,
     Market,
@@ -109,11 +110,10 @@ class Witness(MessageSink):
     async def flush(self) -> None:
         """Nothing to wait for."""
 
-    def state(self, symbol: str) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def state(self, symbol: str) -> BookState:
         """What the reader has, in the market's units."""
         instrument = self.market.instruments[symbol]
-        sides = self.books[symbol].last_known()
-        return tuple(
+        bids, asks = (
             tuple(
                 (
                     level.price.scaled(instrument.price_exponent),
@@ -121,8 +121,9 @@ class Witness(MessageSink):
                 )
                 for level in side
             )
-            for side in sides
+            for side in self.books[symbol].last_known()
         )
+        return bids, asks
 
     def is_true(self, symbol: str) -> bool:
         """Whether the reader's book is verified, and the venue's at this moment."""
@@ -139,7 +140,7 @@ class Witness(MessageSink):
         if book.status != "verified":
             self.stale += isinstance(tlv, StateInvalidation)
             return
-        versions = self.market.history[symbol].get(self.state(symbol), [])  # type: ignore[call-overload]
+        versions = self.market.history[symbol].get(self.state(symbol), [])
         latest = self._latest.get(symbol, 0)
         if not versions:
             self.wrong.append(f"{symbol}: a book that never was, at {book.sequence}: {tlv}"[:400])

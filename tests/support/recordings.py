@@ -29,6 +29,20 @@ def frames(name: str) -> list[bytes]:
     return [frame.text.encode() for frame in load_session(name).frames]
 
 
+def received(name: str) -> list[bytes]:
+    """The WebSocket messages of a session in tests/data, in order."""
+    return [row["data"].encode() for row in rows(name) if row["t"] == "recv"]
+
+
+def answers(name: str) -> dict[str, bytes]:
+    """The REST answers of a session in tests/data, by path and query."""
+    return {
+        "/" + row["url"].split("/", 3)[3]: row["data"].encode()
+        for row in rows(name)
+        if row["t"] == "http"
+    }
+
+
 def price_and_quantity_texts() -> Iterator[tuple[str, str]]:
     """Every price and quantity of every book and trade in the four sessions, as (session, text)."""
     for frame in frames("coinbase_advanced_2026-08"):

@@ -16,7 +16,12 @@ def test_the_example_is_sound_and_goes_live_on_paper_without_keys() -> None:
     config = configuration.decode(EXAMPLE.encode())
     assert not config.is_sample
     assert config.execution.mode == "paper"
-    assert config.fees_pips() == {Venue.COINBASE: 6000, Venue.GEMINI: 4000}
+    assert config.fees_pips() == {
+        Venue.COINBASE: 6000,
+        Venue.GEMINI: 4000,
+        Venue.KRAKEN: 4000,
+        Venue.BINANCE: 1000,
+    }
     assert all(venue.url.startswith("wss://") for venue in config.venues.values())
     assert "key" not in EXAMPLE.replace("no keys needed", "")
 
@@ -34,6 +39,10 @@ def test_the_example_names_every_default_as_it_is() -> None:
         ("taker_fee_pips = 6000", "taker_fee_pips = 0.6", "Expected `int`"),
         ("taker_fee_pips = 6000", "taker_fee_pips = -1", "expected 0 to 99999"),
         ('symbols = ["BTC-USD", "ETH-USD"]', "symbols = []", "symbols is empty"),
+        ('["BTC/USD", "ETH/USD"]', '["BTC/USD", "BTC/USD"]', "names one twice"),
+        ("# book_levels = 1000 ", "book_levels = 11 ", "expected 10, 25, 100, 500, 1000"),
+        ("# book_levels = 5000 ", "audit_seconds = -2 ", "audit_seconds is -2"),
+        ("[venues.binance]", "[venues.kraken_v1]", "are the same exchange; keep one"),
         ('url = "wss://adv', 'url = "https://adv', "venues.coinbase.url"),
         ('max_notional = "10000"', "max_notional = 10000.0", "Expected `str`"),
         ('max_notional = "10000"', 'max_notional = "1e4"', "strategy.max_notional"),

@@ -82,8 +82,8 @@ class _Flaky(CoinbaseVenue):
         count = 0
 
         class Losing(VenueConnection):
-            def subscribe(self, text: str) -> None:
-                inner.subscribe(text)
+            def subscribe(self, text: str) -> bool:
+                return inner.subscribe(text)
 
             def render(self, frame: Frame) -> str | None:
                 nonlocal count
@@ -102,7 +102,9 @@ async def test_a_lost_frame_costs_the_books_their_trust_until_the_next_snapshot(
         base = f"127.0.0.1:{port}/coinbase"
         feed = Feed(adapter, url=f"ws://{base}", rest_url=f"http://{base}", backoff=quick())
         task = asyncio.create_task(feed.run())
-        await until(lambda: feed.connects == 2 and feed.state == "in step")
+        await until(lambda: any(isinstance(tlv, StateInvalidation) for tlv in sink.tlvs))
+        await until(lambda: adapter.is_in_step)
+        assert feed.connects == 1
         kinds = [type(tlv) for tlv in sink.tlvs if isinstance(tlv, L2Snapshot | StateInvalidation)]
         assert kinds == [L2Snapshot] * 2 + [StateInvalidation] * 2 + [L2Snapshot] * 2
         assert adapter.counters.sequence_gaps == 1

@@ -43,9 +43,14 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rest_url: str
     """Base of the REST address, for the list of instruments."""
     symbols: tuple[str, ...]
-    """The exchange's own."""
+    """The exchange's own, or canonical pairs such as BTC/USD."""
     taker_fee_pips: int
     """Hundredths of a basis point: 500 is 0.05 %."""
+    book_levels: int = 0
+    """Levels a side to ask for; 0 for the adapter's default."""
+    audit_seconds: int = -1
+    """Between two comparisons of a book with the exchange's REST answer; 0 for none, -1 for the
+    adapter's default."""
 
 
 class FlashArbitrageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,6 +202,20 @@ def _check(config: Config, origin: str) -> None:
         require(name in ADAPTERS, f"unknown venue {name!r}; known are {known}")
         require(bool(venue.symbols), f"venues.{name}.symbols is empty")
         require(
+            len(set(venue.symbols)) == len(venue.symbols),
+            f"venues.{name}.symbols names one twice",
+        )
+        levels = ADAPTERS[name].book_levels
+        require(
+            venue.book_levels == 0 or venue.book_levels in levels,
+            f"venues.{name}.book_levels is {venue.book_levels}; expected"
+            f" {', '.join(map(str, levels)) or 'none: all levels are followed'}",
+        )
+        require(
+            venue.audit_seconds >= -1,
+            f"venues.{name}.audit_seconds is {venue.audit_seconds}; expected 0 or more",
+        )
+        require(
             0 <= venue.taker_fee_pips < 100_000,
             f"venues.{name}.taker_fee_pips is {venue.taker_fee_pips}; expected 0 to 99999"
             " (hundredths of a basis point)",
@@ -206,6 +225,10 @@ def _check(config: Config, origin: str) -> None:
             ("rest_url", venue.rest_url, ("http://", "https://")),
         ):
             require(url.startswith(schemes), f"venues.{name}.{key} is {url!r}; expected {schemes}")
+    by_venue: dict[Venue, str] = {}
+    for name in config.venues:
+        other = by_venue.setdefault(ADAPTERS[name].venue, name)
+        require(other == name, f"venues.{name} and venues.{other} are the same exchange; keep one")
     seen: dict[int, str] = {}
     for name, chain in config.chains.items():
         check_chain(name, chain, origin)

@@ -19,7 +19,7 @@ from torq_relays import (
     open_log,
     socket_path,
 )
-from torq_services.adapters import ADAPTERS, Feed
+from torq_services.adapters import ADAPTERS, Feed, FeedSettings
 from torq_services.config import Config
 from torq_services.execution import Executor, PaperVenue, RiskGate, RiskLimits
 from torq_services.instance import Instance
@@ -107,7 +107,9 @@ async def run_adapter(name: str, config: Config, instance: Instance) -> None:
         timeout=RELAY_PATIENCE_SECONDS,
     ) as publisher:
         sink = DirectSink(publisher)
-        feed = Feed(adapter_class(venue.symbols, sink), url=venue.url, rest_url=venue.rest_url)
+        adapter = adapter_class(venue.symbols, sink, levels=venue.book_levels)
+        settings = FeedSettings(audit=None if venue.audit_seconds < 0 else venue.audit_seconds)
+        feed = Feed(adapter, url=venue.url, rest_url=venue.rest_url, settings=settings)
         health = HealthReporter(name, sink, feed.health, time.time_ns)
         try:
             async with asyncio.TaskGroup() as tasks:

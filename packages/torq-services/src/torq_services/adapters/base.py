@@ -90,8 +90,10 @@ class ExchangeAdapter(ABC):
     limits: ClassVar[VenueLimits]
     heartbeat_seconds: ClassVar[float]
     """The exchange sends something at least this often; much longer silence is a fault."""
-    book_depth: ClassVar[int] = 0
+    book_depth: int = 0
     """Levels a side that the exchange keeps us informed of; 0 for all."""
+    book_levels: ClassVar[tuple[int, ...]] = ()
+    """What may be asked for in place of the default; empty where there is no choice."""
     checksum: Callable[[OrderBook], int] | None = None
     """How the exchange computes its checksum of a book, if it sends one."""
     audit_seconds: ClassVar[float] = 0.0
@@ -103,10 +105,14 @@ class ExchangeAdapter(ABC):
         symbols: Iterable[str],
         sink: MessageSink,
         *,
+        levels: int = 0,
         clock: Callable[[], int] = time.time_ns,
         resync: Resynchroniser | None = None,
     ) -> None:
-        """``symbols`` are the exchange's own, or canonical pairs such as ``BTC/USD``."""
+        """``symbols`` are the exchange's own, or canonical pairs such as ``BTC/USD``; ``levels``
+        is one of ``book_levels``, or 0 for the default."""
+        if levels:
+            self.ask_for_levels(levels)
         self.sink = sink
         self.counters = AdapterCounters()
         self.last_doubt = ""
@@ -149,6 +155,12 @@ class ExchangeAdapter(ABC):
 
     def forget_connection(self) -> None:  # noqa: B027 - most have nothing to forget
         """A new connection begins: forget what belonged to the last one."""
+
+    def ask_for_levels(self, levels: int) -> None:
+        """Ask for so many levels a side. Raises ValueError for what the exchange does not have."""
+        if levels not in self.book_levels:
+            raise ValueError(f"{self.name} has no books of {levels} levels")
+        self.book_depth = levels
 
     def keepalive(self) -> str | None:
         """What to send once per heartbeat interval, where the exchange only speaks when asked."""

@@ -134,7 +134,7 @@ class BinanceAdapter(ExchangeAdapter):
     venue = Venue.BINANCE
     limits = VenueLimits(messages_per_second=4, weight_per_minute=5000)
     heartbeat_seconds = 10
-    book_depth = 0
+    book_levels = (100, 500, 1000, 5000)
     snapshot_levels = 5000
     """A side. Fewer cost less of the exchange's request weight."""
 
@@ -178,6 +178,11 @@ class BinanceAdapter(ExchangeAdapter):
     def forget_connection(self) -> None:
         """Update ids go on, but those between two connections are missing."""
         self._follows = {symbol: _Follow() for symbol in self.books}
+
+    def ask_for_levels(self, levels: int) -> None:
+        """Of the snapshot: updates come for all of them."""
+        super().ask_for_levels(levels)
+        self.book_depth, self.snapshot_levels = 0, levels
 
     def keepalive(self) -> str:
         """An answer proves that the stream's server is there, however quiet the market."""

@@ -153,6 +153,7 @@ class Feed:
         self.state = "synchronising"
         silence = self._settings.silence or 3 * adapter.heartbeat_seconds + 2
         pending: set[asyncio.Task[None]] = set()
+        audit = self._settings.audit
         keepalive_seconds = self._settings.keepalive or adapter.heartbeat_seconds
         next_keepalive = loop.time() + keepalive_seconds
         next_audit, turns = loop.time(), itertools.cycle(list(adapter.books))
@@ -178,7 +179,7 @@ class Feed:
                 if keepalive is not None and now >= next_keepalive:
                     next_keepalive = now + keepalive_seconds
                     adapter.requests.append(Send(keepalive))
-                every = self._settings.audit or adapter.audit_seconds
+                every = adapter.audit_seconds if audit is None else audit
                 if every and adapter.books and now >= next_audit:
                     next_audit = now + every / len(adapter.books)
                     self._spawn(pending, self._audit(next(turns), client))

@@ -138,6 +138,7 @@ class KrakenAdapter(ExchangeAdapter):
     limits = VenueLimits(messages_per_second=10, weight_per_minute=60)
     heartbeat_seconds = 1
     book_depth = 1000
+    book_levels = (10, 25, 100, 500, 1000)
     audit_seconds = 300
     checksum = staticmethod(kraken_checksum)
 

@@ -76,6 +76,7 @@ class KrakenV1Adapter(ExchangeAdapter):
     limits = VenueLimits(messages_per_second=10, weight_per_minute=60)
     heartbeat_seconds = 1
     book_depth = 1000
+    book_levels = (10, 25, 100, 500, 1000)
     checksum = staticmethod(kraken_checksum)
 
     def listing_paths(self) -> list[str]:

@@ -24,8 +24,11 @@ class VenueConnection(ABC):
     """One client's view: what it subscribed to, and the frames it therefore gets."""
 
     @abstractmethod
-    def subscribe(self, text: str) -> None:
-        """Take a subscription message. Raises ValueError for one that the exchange would refuse."""
+    def subscribe(self, text: str) -> bool:
+        """Take a subscription message; returns whether it asks for snapshots once more.
+
+        Raises ValueError for one that the exchange would refuse.
+        """
 
     @abstractmethod
     def render(self, frame: Frame) -> str | None:
@@ -73,10 +76,14 @@ class LoopbackVenue(ABC):
             while True:
                 text = await websocket.receive_text()
                 try:
-                    connection.subscribe(text)
+                    begins_anew = connection.subscribe(text)
                 except ValueError as error:
                     await websocket.send_text(self.refusal(str(error)))
                     continue
+                if replay is not None and begins_anew:
+                    # The only whole books in a recording are those at its beginning.
+                    replay.cancel()
+                    replay = None
                 if replay is None:
                     replay = asyncio.create_task(self._replay(websocket, connection))
         except WebSocketDisconnect:

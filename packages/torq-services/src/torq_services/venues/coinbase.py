@@ -39,14 +39,21 @@ class _Connection(VenueConnection):
     def __init__(self) -> None:
         self._wanted: dict[str, set[str]] = {}
         self._sequence = 0
+        self._has_left = False
 
-    def subscribe(self, text: str) -> None:
+    def subscribe(self, text: str) -> bool:
         try:
             request = _subscribe.decode(text)
         except msgspec.DecodeError as error:
             raise ValueError(str(error)) from error
-        if request.type == "subscribe":
-            self._wanted.setdefault(request.channel, set()).update(request.product_ids)
+        products = self._wanted.setdefault(request.channel, set())
+        if request.type != "subscribe":
+            products.difference_update(request.product_ids)
+            self._has_left = True
+            return False
+        products.update(request.product_ids)
+        begins_anew, self._has_left = self._has_left, False
+        return begins_anew
 
     def render(self, frame: Frame) -> str | None:
         envelope = _envelope.decode(frame.text)

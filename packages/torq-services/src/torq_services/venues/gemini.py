@@ -31,14 +31,21 @@ _message = msgspec.json.Decoder(_Message)
 class _Connection(VenueConnection):
     def __init__(self) -> None:
         self._symbols: set[str] = set()
+        self._has_left = False
 
-    def subscribe(self, text: str) -> None:
+    def subscribe(self, text: str) -> bool:
         try:
             request = _subscribe.decode(text)
         except msgspec.DecodeError as error:
             raise ValueError(str(error)) from error
-        for subscription in request.subscriptions:
-            self._symbols.update(subscription.symbols)
+        symbols = {symbol for part in request.subscriptions for symbol in part.symbols}
+        if request.type != "subscribe":
+            self._symbols -= symbols
+            self._has_left = True
+            return False
+        self._symbols |= symbols
+        begins_anew, self._has_left = self._has_left, False
+        return begins_anew
 
     def render(self, frame: Frame) -> str | None:
         symbol = _message.decode(frame.text).symbol

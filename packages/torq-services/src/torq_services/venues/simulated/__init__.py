@@ -7,10 +7,11 @@ from torq_services.venues.simulated.coinbase import SimulatedCoinbase
 from torq_services.venues.simulated.faults import Fault, FaultLine, fault_plan
 from torq_services.venues.simulated.gemini import SimulatedGemini
 from torq_services.venues.simulated.kraken import SimulatedKraken
-from torq_services.venues.simulated.market import Market, SimulatedInstrument
+from torq_services.venues.simulated.market import BookState, Market, SimulatedInstrument
 from torq_services.venues.simulated.venue import SimulatedVenue
 
 __all__ = [
+    "BookState",
     "Fault",
     "FaultLine",
     "Market",

@@ -9,7 +9,7 @@ import msgspec
 
 from torq_types import Decimal64
 
-__all__ = ["Change", "Market", "SimulatedBook", "SimulatedInstrument"]
+__all__ = ["BookState", "Change", "Market", "SimulatedBook", "SimulatedInstrument"]
 
 _LEVELS = 25
 _TICKS_APART = 4
