@@ -203,7 +203,9 @@ def through_a_relay(sink: CollectingSink, runtime_dir: Path) -> list[Message]:
     with (
         running_relay(Domain.MARKET_DATA, runtime_dir, log=RingLog(64 << 20)),
         Publisher.connect(Domain.MARKET_DATA, source=2, runtime_dir=runtime_dir) as publisher,
-        Subscriber.connect(Domain.MARKET_DATA, runtime_dir=runtime_dir, start="earliest") as subscriber,
+        Subscriber.connect(
+            Domain.MARKET_DATA, runtime_dir=runtime_dir, start="earliest"
+        ) as subscriber,
     ):
         for tlvs in sink.messages:
             publisher.send(*tlvs)

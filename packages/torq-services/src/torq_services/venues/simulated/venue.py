@@ -66,6 +66,7 @@ class SimulatedVenue(ABC):
         self.refuse_rest = 0
         """So many REST requests are answered with "too many requests"."""
         self.port = 0
+        self._connections: set[ServerConnection] = set()
         self._queues: dict[Client, asyncio.Queue[list[str]]] = {}
 
     # What each exchange says.
@@ -130,6 +131,12 @@ class SimulatedVenue(ABC):
             queue.put_nowait(client.changed(change))
         return change
 
+    async def disconnect_all(self) -> None:
+        """Every connection breaks off."""
+        for connection in list(self._connections):
+            connection.transport.abort()
+            await connection.wait_closed()
+
     async def trade(self, steps: int, *, per_second: int) -> None:
         """So many changes, spread over time in small bursts."""
         loop = asyncio.get_running_loop()
@@ -148,6 +155,7 @@ class SimulatedVenue(ABC):
         client = self.open()
         queue: asyncio.Queue[list[str]] = asyncio.Queue()
         self._queues[client] = queue
+        self._connections.add(connection)
         sending = asyncio.create_task(self._send(connection, client, queue))
         try:
             async for text in connection:
@@ -157,6 +165,7 @@ class SimulatedVenue(ABC):
             return
         finally:
             del self._queues[client]
+            self._connections.discard(connection)
             sending.cancel()
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await sending
