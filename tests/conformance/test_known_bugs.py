@@ -24,8 +24,8 @@ from torq_services.adapters import (
     GeminiAdapter,
     KrakenAdapter,
     KrakenV1Adapter,
-    ResyncPolicy,
     Resynchroniser,
+    ResyncPolicy,
 )
 from torq_services.adapters.base import Fetch
 from torq_services.state import OrderBook

@@ -10,13 +10,14 @@ from importlib import resources
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from torq_services.config import Config
 from torq_services.instance import Instance
+from torq_services.observability.metrics import EXPOSITION_TYPE, exposition
 from torq_web.board import Board
 from torq_web.pages import Pages
 from torq_web.security import LoopbackOnly
@@ -36,6 +37,11 @@ def create_app(config: Config, instance: Instance, board: Board | None = None) -
     async def health(request: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
+    async def metrics(request: Request) -> Response:
+        feeds = [card.health for card in board.venues.values() if not card.is_silent]
+        relays = [status for status in board.relays.values() if status is not None]
+        return Response(exposition(feeds, relays), media_type=EXPOSITION_TYPE)
+
     async def stream(websocket: WebSocket) -> None:
         await stream_to(websocket, board, pages)
 
@@ -52,6 +58,7 @@ def create_app(config: Config, instance: Instance, board: Board | None = None) -
         routes=[
             Route("/", index),
             Route("/healthz", health),
+            Route("/metrics", metrics),
             WebSocketRoute("/stream", stream),
             Mount("/static", static),
         ],

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import msgspec
 
 from torq_relays import AsyncSubscriber, RelayStatus
+from torq_services.adapters import FeedHealth
 from torq_services.instance import RELAY_DOMAINS, Instance
 from torq_services.supervisor import Supervisor
 from torq_types import Domain, Role, SystemHealth, TransportError
 
-__all__ = ["InstanceStatus", "ServiceStatus", "instance_status", "relay_status"]
+__all__ = ["InstanceStatus", "ServiceStatus", "feed_health", "instance_status", "relay_status"]
 
 _ANSWER_SECONDS = 2.0
+_REPORT_NS = 1_500_000_000
+"""Adapters report every second: an older report is not the last one."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
@@ -43,6 +47,8 @@ class InstanceStatus(msgspec.Struct, frozen=True):
     """Every service runs, and every relay answers."""
     services: list[ServiceStatus]
     relays: list[RelayStatus]
+    feeds: list[FeedHealth] = []
+    """What each exchange's adapter reported last; those that are silent are missing."""
 
 
 async def relay_status(domain: Domain, instance: Instance) -> RelayStatus | None:
@@ -98,6 +104,34 @@ async def instance_status(instance: Instance) -> InstanceStatus:
         services=services,
         relays=relays,
     )
+
+
+async def feed_health(instance: Instance) -> list[FeedHealth]:
+    """The last report of every adapter. Those that say nothing for two seconds are left out."""
+    waiting = {f"adapter-{name}" for name in instance.config().venues}
+    now_ns = time.time_ns()
+    found: dict[str, FeedHealth] = {}
+    try:
+        async with (
+            asyncio.timeout(_ANSWER_SECONDS),
+            await AsyncSubscriber.connect(
+                Domain.MARKET_DATA, types=[SystemHealth], start="earliest",
+                runtime_dir=instance.runtime_dir, name="status", timeout=0,
+            ) as reports,
+        ):  # fmt: skip
+            if not waiting:
+                return []
+            async for message in reports:
+                is_last = message.header.timestamp_ns > now_ns - _REPORT_NS
+                health = message.get(SystemHealth) if is_last else None
+                if health is not None and health.service.startswith("adapter-"):
+                    found[health.service] = msgspec.json.decode(health.counters, type=FeedHealth)
+                    waiting.discard(health.service)
+                if not waiting:
+                    break
+    except (TransportError, TimeoutError):
+        pass  # an incomplete list says itself who is missing
+    return [found[name] for name in sorted(found)]
 
 
 def _traffic(name: str, relays: Mapping[str, RelayStatus]) -> tuple[int, int, int]:

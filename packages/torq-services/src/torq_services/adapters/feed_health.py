@@ -15,6 +15,7 @@ __all__ = ["BookHealth", "FeedHealth", "FeedMeter", "FeedState"]
 
 FeedState = Literal["connecting", "synchronising", "in step", "waiting"]
 _MILLION = 1_000_000
+_HOUR_NS = 3_600_000 * _MILLION
 
 
 class BookHealth(msgspec.Struct):
@@ -26,11 +27,12 @@ class BookHealth(msgspec.Struct):
     invalidations: int
     rate: int = 0
     """Book updates a second."""
-    age_ms: int = -1
-    """Since the last update; -1 before any."""
-    latency_ms: int = -1
-    """From the exchange's timestamp in the last update to our taking it; -1 when it gives none.
-    It contains the difference of the two clocks."""
+    age_ms: int | None = None
+    """Since the last update; None before any."""
+    latency_ms: int | None = None
+    """From the exchange's timestamp in the last update to our taking it, which contains the
+    difference of the two clocks; None when it gives none, or one from another hour (a recording).
+    """
     gaps: int = 0
     """How often it was stale for a hole in the exchange's numbers."""
     checksum_failures: int = 0
@@ -100,15 +102,15 @@ class FeedMeter:
         book = self._adapter.books[symbol]
         before = self._updates.get(symbol, 0)
         self._updates[symbol] = book.updates
-        exchange_ns = book.exchange_timestamp_ns
+        latency_ns = book.received_ns - book.exchange_timestamp_ns
         return BookHealth(
             book.book.status,
             book.book.sequence,
             book.snapshots,
             sum(book.doubts.values()),
             rate=(book.updates - before) * 1000 * _MILLION // elapsed_ns,
-            age_ms=(now_ns - book.received_ns) // _MILLION if book.received_ns else -1,
-            latency_ms=(book.received_ns - exchange_ns) // _MILLION if exchange_ns else -1,
+            age_ms=(now_ns - book.received_ns) // _MILLION if book.received_ns else None,
+            latency_ms=latency_ns // _MILLION if abs(latency_ns) < _HOUR_NS else None,
             gaps=book.doubts[InvalidationReason.SEQUENCE_GAP],
             checksum_failures=book.doubts[InvalidationReason.CHECKSUM],
             checked=book.checked,

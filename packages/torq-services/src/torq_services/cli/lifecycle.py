@@ -20,10 +20,11 @@ from rich.table import Table
 
 from torq_relays import prepare, socket_path
 from torq_services import config as configuration
+from torq_services.adapters import FeedHealth
 from torq_services.cli.options import RuntimeDir, instance_at, printer
 from torq_services.config import CONFIG_NAME, Config
 from torq_services.instance import Instance
-from torq_services.overview import InstanceStatus, instance_status
+from torq_services.overview import InstanceStatus, feed_health, instance_status
 from torq_services.supervisor import Supervisor
 from torq_types import ConfigError, Domain, TorqError
 
@@ -102,7 +103,13 @@ def status(
     runtime_dir: RuntimeDir = None,
 ) -> None:
     """What runs, and how it does. Exit status 1 when something is not healthy."""
-    found = asyncio.run(instance_status(instance_at(runtime_dir)))
+    instance = instance_at(runtime_dir)
+
+    async def ask() -> InstanceStatus:
+        found, feeds = await asyncio.gather(instance_status(instance), feed_health(instance))
+        return msgspec.structs.replace(found, feeds=feeds)
+
+    found = asyncio.run(ask())
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
         sys.stdout.flush()
@@ -216,4 +223,29 @@ def _print_status(found: InstanceStatus) -> None:
             str(service.faults),
         )
     printer.print(table)
+    if found.feeds:
+        printer.print(_books_table(found.feeds))
     printer.print(f"Console: {found.console}")
+
+
+def _books_table(feeds: list[FeedHealth]) -> Table:
+    """Every book: how it stands, and what has happened to it."""
+    table = Table(box=None, pad_edge=False, title="Books", title_justify="left")
+    table.add_column("instrument", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in ("upd/s", "age (ms)", "delay (ms)", "gaps", "sums", "resyncs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for feed in feeds:
+        for symbol, book in feed.books.items():
+            colour = "green" if book.status == "verified" else "red"
+            counts = (book.gaps, book.checksum_failures, book.resyncs)
+            table.add_row(
+                f"{feed.venue}:{symbol}",
+                f"[{colour}]{book.status}[/{colour}]",
+                str(book.rate),
+                *("-" if ms is None else str(ms) for ms in (book.age_ms, book.latency_ms)),
+                *map(str, counts),
+            )
+        for symbol in feed.unlisted:
+            table.add_row(f"{feed.venue}:{symbol}", "[red]not listed[/red]")
+    return table

@@ -1,4 +1,4 @@
-"""What services say of themselves: logs and health."""
+"""What services say of themselves: logs, health and (in a module of its own) metrics."""
 
 from __future__ import annotations
 
