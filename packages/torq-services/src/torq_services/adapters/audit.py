@@ -20,7 +20,9 @@ _NOTHING = frozenset({Decimal(0)})
 class Audit:
     """One comparison, from the question to the verdict."""
 
-    def __init__(self, book: OrderBook) -> None:
+    def __init__(self, book: OrderBook, most_levels: int = 0) -> None:
+        """``most_levels`` a side are in the answer, 0 for all there are."""
+        self._most_levels = most_levels
         bids, asks = book.last_known()
         self._seen: tuple[dict[Decimal, set[Decimal]], dict[Decimal, set[Decimal]]] = (
             {level.price.to_decimal(): {level.quantity.to_decimal()} for level in bids},
@@ -56,11 +58,10 @@ class Audit:
             for price, quantity in found.items():
                 if quantity not in seen.get(price, _NOTHING):
                     return f"{name} {price} has {quantity} there and never had here"
-            if not found:
-                continue
-            last = min(found) if name == "bid" else max(found)
+            is_cut = 0 < self._most_levels <= len(found)
+            last = (min(found) if name == "bid" else max(found)) if is_cut else Decimal(0)
             for price, quantities in seen.items():
-                is_covered = price >= last if name == "bid" else price <= last
-                if is_covered and price not in found and Decimal(0) not in quantities:
+                is_beyond = is_cut and (price < last if name == "bid" else price > last)
+                if not is_beyond and price not in found and Decimal(0) not in quantities:
                     return f"{name} {price} is not there and was here all the time"
         return None

@@ -100,6 +100,9 @@ class ExchangeAdapter(ABC):
     """How often each book is compared with the exchange's REST answer; 0 where numbers or
     checksums prove it already."""
 
+    audit_levels: ClassVar[int] = 0
+    """Levels a side in that answer at most; 0 for all there are."""
+
     def __init__(
         self,
         symbols: Iterable[str],
@@ -293,7 +296,7 @@ class ExchangeAdapter(ABC):
         request = self.audit_request(symbol)
         if request is None or book is None or not book.is_verified:
             return None
-        book.audit = Audit(book.book)
+        book.audit = Audit(book.book, self.audit_levels)
         return request
 
     def judge_audit(self, symbol: str) -> None:

@@ -165,7 +165,7 @@ class Feed:
                     async with asyncio.timeout(self._settings.tick):
                         await self._news.wait()
                 self._news.clear()
-                is_in_step = self._look(loop.time())
+                is_in_step = self._look()
                 if sending.done():
                     await sending
                 adapter.ask_for_snapshots()
@@ -191,7 +191,7 @@ class Feed:
             raise connection.failure
         raise ConnectionLostError(connection.ended)
 
-    def _look(self, now: float) -> bool:
+    def _look(self) -> bool:
         """Note whether all books are in step, and what the exchange asked for."""
         adapter = self._adapter
         if adapter.pause_seconds:
@@ -204,8 +204,7 @@ class Feed:
             self._proved = True
             # Only a connection that got in step proves that trying again is harmless.
             self._backoff.reset()
-            if self._breaker.state(now) != "open":
-                self._breaker.succeeded()
+            self._breaker.succeeded()
             self._log.info("in step", books=len(adapter.books))
         return self.state == "in step"
 
@@ -266,7 +265,7 @@ class Feed:
             self._pause(seconds, f"HTTP {response.status_code}")
 
     def _pause(self, seconds: float, detail: str) -> None:
-        self._breaker.trip(asyncio.get_running_loop().time(), seconds)
+        self._breaker.pause(asyncio.get_running_loop().time(), seconds)
         self._log.warning("the exchange asks for a pause", seconds=seconds, detail=detail)
 
     async def _list(self, client: httpx.AsyncClient) -> None:

@@ -27,7 +27,6 @@ __all__ = ["KrakenAdapter"]
 
 _PAUSE = 5.0
 """Seconds without a request after being told of too many."""
-_AUDIT_LEVELS = 500
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
@@ -140,6 +139,7 @@ class KrakenAdapter(ExchangeAdapter):
     book_depth = 1000
     book_levels = (10, 25, 100, 500, 1000)
     audit_seconds = 300
+    audit_levels = 500
     checksum = staticmethod(kraken_checksum)
 
     def listing_paths(self) -> list[str]:
@@ -172,7 +172,7 @@ class KrakenAdapter(ExchangeAdapter):
             name = self.listing.find(symbol).other_names[0]
         except (UnknownSymbolError, IndexError):
             name = symbol
-        return Fetch(f"/0/public/Depth?pair={name}&count={_AUDIT_LEVELS}", symbol, "audit")
+        return Fetch(f"/0/public/Depth?pair={name}&count={self.audit_levels}", symbol, "audit")
 
     def read_audit(self, body: bytes) -> tuple[Levels, Levels]:
         """Levels with prices and volumes as texts."""

@@ -43,39 +43,42 @@ class TokenBucket:
 class CircuitBreaker:
     """Stops trying for a while, after too many failures in a row or when the exchange says so.
 
-    *Closed*: go on. *Open*: do not try. *Half open*: one try decides.
+    *Closed*: go on. *Open*: do not try. *Half open*, after failures: one try decides. A pause that
+    the exchange asked for is simply over when it is over.
     """
 
     def __init__(self, failures: int = 8, open_seconds: float = 15.0) -> None:
         self._allowed = failures
         self._open_seconds = open_seconds
         self._failures = 0
-        self._open_until: float | None = None
+        self._open_until = 0.0
+        self._is_on_trial = False
         self.trips = 0
 
     def state(self, now: float) -> Literal["closed", "open", "half open"]:
         """At ``now``, in the seconds of any monotonic clock."""
-        if self._open_until is None:
-            return "closed"
-        return "open" if now < self._open_until else "half open"
+        if now < self._open_until:
+            return "open"
+        return "half open" if self._is_on_trial else "closed"
 
     def remaining(self, now: float) -> float:
         """Seconds for which nothing should be tried."""
-        return 0.0 if self._open_until is None else max(0.0, self._open_until - now)
+        return max(0.0, self._open_until - now)
 
     def failed(self, now: float) -> None:
         """A try failed: opens after too many in a row, and at once when half open."""
         self._failures += 1
         if self._failures >= self._allowed or self.state(now) == "half open":
-            self.trip(now, self._open_seconds)
+            self._is_on_trial = True
+            self.pause(now, self._open_seconds)
 
-    def trip(self, now: float, seconds: float) -> None:
-        """Open for ``seconds``: the exchange asked for a pause."""
+    def pause(self, now: float, seconds: float) -> None:
+        """Open for ``seconds``: the exchange asked for it."""
         self.trips += 1
         self._failures = 0
-        self._open_until = max(now + seconds, self._open_until or now)
+        self._open_until = max(now + seconds, self._open_until)
 
     def succeeded(self) -> None:
-        """A try succeeded."""
+        """A try succeeded; a pause that is under way goes on."""
         self._failures = 0
-        self._open_until = None
+        self._is_on_trial = False

@@ -1,0 +1,137 @@
+"""The small parts that every feed is made of."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markets import levels, snapshot
+from samples import BTC_USD
+
+from torq_services.adapters import CircuitBreaker, Resynchroniser, ResyncPolicy, TokenBucket
+from torq_services.adapters.audit import Audit
+from torq_services.adapters.instruments import increment, pips
+from torq_services.adapters.times import unix_nanoseconds
+from torq_services.state import OrderBook
+from torq_types import L2Delta
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 5)), min_size=1, max_size=60))
+def test_a_bucket_never_lets_more_through_than_is_allowed(spent: list[tuple[float, int]]) -> None:
+    bucket = TokenBucket(5, 1.0)
+    now, done = 0.0, []
+    for wait, cost in spent:
+        now += wait
+        now += bucket.spend(now, cost)
+        done.append((now, cost))
+    for start, _ in done:
+        within = sum(cost for at, cost in done if start <= at < start + 1 - 1e-9)
+        assert within <= 2 * 5, "a full bucket, and what comes in during the second"
+    assert sum(cost for _, cost in done) <= 5 + 5 * done[-1][0] + 1e-6
+
+
+def test_a_breaker_opens_after_failures_and_one_try_decides() -> None:
+    breaker = CircuitBreaker(failures=3, open_seconds=10)
+    for at in range(2):
+        breaker.failed(at)
+    assert breaker.state(2) == "closed"
+    breaker.failed(2)
+    assert (breaker.state(11.9), breaker.remaining(7)) == ("open", 5)
+    assert breaker.state(12) == "half open"
+    breaker.failed(12)
+    assert breaker.state(21) == "open"
+    breaker.succeeded()
+    assert breaker.state(22) == "closed"
+    breaker.pause(30, 60)
+    assert breaker.state(89) == "open"
+    assert breaker.state(90) == "closed", "the exchange asked for a pause, and no more than that"
+    breaker.failed(90)
+    assert breaker.state(90) == "closed"
+
+
+def test_a_snapshot_that_does_not_come_is_asked_for_again_and_then_given_up() -> None:
+    clock = [0.0]
+    resync = Resynchroniser(
+        ResyncPolicy(first=0.5, most=60, patience=10, unanswered=2), lambda: clock[0],
+        random.Random(1),
+    )  # fmt: skip
+    resync.subscribed(["A", "B"])
+    assert resync.due() == []
+    resync.verified("B")
+    asked = []
+    for tenth in range(1000):
+        clock[0] = tenth / 10
+        asked += [(clock[0], symbol) for symbol in resync.due()]
+        if resync.is_hopeless:
+            break
+    assert [symbol for _, symbol in asked] == ["A"] * 3
+    assert [round(at) for at, _ in asked] == [10, 20, 30]
+    resync.subscribed(["A", "B"])
+    assert not resync.is_hopeless
+    assert resync.next_due() == 10
+
+
+def test_a_calm_book_starts_from_the_shortest_delay_again() -> None:
+    clock = [0.0]
+    resync = Resynchroniser(ResyncPolicy(first=1, calm=60), lambda: clock[0], random.Random(1))
+    for _ in range(5):
+        resync.doubted("A")
+        while not resync.due():
+            clock[0] += 0.1
+        resync.verified("A")
+    clock[0] += 61
+    resync.doubted("A")
+    assert resync.due() == ["A"]
+
+
+def book() -> OrderBook:
+    found = OrderBook(BTC_USD)
+    found.apply(snapshot(BTC_USD, levels(("99", "1"), ("98", "2")), levels(("101", "1.0"))))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "limit", "expected"),
+    [
+        ([("99", "1"), ("98", "2")], [("101", "1")], 0, None),
+        ([("99", "1.00"), ("98", "2")], [("101", "1")], 0, None),
+        ([("99", "5"), ("98", "2")], [("101", "1")], 0, None),  # what came in between
+        ([("99", "4"), ("98", "2")], [("101", "1")], 0, "bid 99 has 4"),
+        ([("99", "1"), ("98", "2"), ("97", "1")], [("101", "1")], 0, "bid 97 has 1"),
+        ([("99", "1")], [("101", "1")], 0, "bid 98 is not there"),
+        ([("99", "1")], [("101", "1")], 1, None),  # it shows no more
+        ([("98", "2")], [("101", "1")], 1, "bid 99 is not there"),
+        ([("99", "1"), ("98", "2")], [], 0, "ask 101 is not there"),
+        ([("99", "1"), ("98", "2")], [("102", "3")], 0, None),  # removed and set in between
+    ],
+)
+def test_an_audit_finds_what_never_was(
+    bids: list[tuple[str, str]], asks: list[tuple[str, str]], limit: int, expected: str | None
+) -> None:
+    audit = Audit(book(), limit)
+    with pytest.raises(ValueError, match="no answer"):
+        audit.difference()
+    audit.changed(L2Delta(BTC_USD, 2, 0, 0, levels(("99", "5")), ()))
+    if ("102", "3") in asks:
+        audit.changed(L2Delta(BTC_USD, 3, 0, 0, (), levels(("101", "0"), ("102", "3"))))
+    audit.answered(levels(*bids), levels(*asks))
+    found = audit.difference()
+    assert found is None if expected is None else expected in (found or "")
+
+
+@given(st.integers(0, 10**6))
+def test_fees_in_per_cent_are_exact(value: int) -> None:
+    assert pips(str(Decimal(value).scaleb(-4))) == value
+
+
+def test_what_is_no_fee_or_increment_or_time_is_said() -> None:
+    assert str(increment("1e-8")) == "0.00000001"
+    for read, text in ((pips, "0.00001"), (pips, "x"), (pips, "NaN"), (increment, "x")):
+        with pytest.raises(ValueError, match="found"):
+            read(text)
+    assert unix_nanoseconds("1618678142.557535") == 1_618_678_142_557_535_000
+    with pytest.raises(ValueError, match="expected seconds"):
+        unix_nanoseconds("1e9")
