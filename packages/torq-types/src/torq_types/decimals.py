@@ -38,6 +38,19 @@ class Decimal64(msgspec.Struct, frozen=True, gc=False):
         the same (an exponent, a plus sign, padding zeros in front, a negative zero) or when its
         digits do not fit 64 bits. Nothing is ever rounded.
         """
+        whole, point, fraction = text.partition(".")
+        digits = whole + fraction
+        if (
+            # What nearly every number looks like, told without a regular expression.
+            len(digits) < 19 and digits.isdecimal() and digits.isascii()
+            and (whole == "0" or whole[:1] not in ("0", "")) and (fraction or not point)
+        ):  # fmt: skip
+            return cls(int(digits), -len(fraction))
+        return cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> Decimal64:
+        """The whole grammar, with what to say when a text does not follow it."""
         match = _PLAIN.fullmatch(text)
         if match is None:
             raise PrecisionError(

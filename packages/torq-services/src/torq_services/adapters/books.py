@@ -56,7 +56,7 @@ class PublishedBook:
         checksum: Callable[[OrderBook], int] | None = None,
     ) -> None:
         """``depth`` levels a side are kept, 0 for all; ``checksum`` is how the exchange does it."""
-        self.book = OrderBook(instrument)
+        self.book = OrderBook(instrument, keeps_digits=checksum is not None)
         self.symbol = instrument.symbol
         self.snapshots = 0
         self.updates = 0

@@ -18,7 +18,7 @@ from torq_services.adapters.kraken_listing import ASSETS, PAIRS, read_pairs
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import unix_nanoseconds
 from torq_services.state import kraken_checksum
-from torq_types import Decimal64, InvalidationReason, Quote, Side, Trade, Venue
+from torq_types import Decimal64, InvalidationReason, Level, Quote, Side, Trade, Venue
 
 __all__ = ["KrakenV1Adapter"]
 
@@ -151,26 +151,21 @@ class KrakenV1Adapter(ExchangeAdapter):
 
     def _update(self, contents: list[msgspec.Raw], book: PublishedBook) -> None:
         # A message that changes both sides has an object for each; the checksum is in the last.
-        parts = [_book.decode(part) for part in contents]
-        first = parts[0]
+        first, *others = [_book.decode(part) for part in contents]
         if first.whole_asks is not None or first.whole_bids is not None:
-            bids, asks = first.whole_bids or [], first.whole_asks or []
-        else:
-            bids = [entry for part in parts for entry in part.b]
-            asks = [entry for part in parts for entry in part.a]
-        levels = (
-            tuple(level(entry.price, entry.volume) for entry in bids),
-            tuple(level(entry.price, entry.volume) for entry in asks),
-        )
-        last = max((entry.timestamp for entry in (*bids, *asks)), default="0")
-        is_whole = first.whole_asks is not None or first.whole_bids is not None
-        publish = self.publish_snapshot if is_whole else self.publish_delta
-        checksum = parts[-1].c
-        if not is_whole and not checksum:
+            self.publish_snapshot(
+                book, _levels(first.whole_bids or []), _levels(first.whole_asks or []),
+                exchange_timestamp_ns=_latest(first.whole_bids or [], first.whole_asks or []),
+            )  # fmt: skip
+            return
+        bids, asks, checksum = first.b, first.a, first.c
+        for other in others:
+            bids, asks, checksum = bids + other.b, asks + other.a, other.c
+        if not checksum:
             raise ValueError("a book update without its checksum")
-        publish(
-            book, *levels, exchange_timestamp_ns=unix_nanoseconds(last),
-            checksum=int(checksum) if checksum else 0,
+        self.publish_delta(
+            book, _levels(bids), _levels(asks), exchange_timestamp_ns=_latest(bids, asks),
+            checksum=int(checksum),
         )  # fmt: skip
 
     def _trade(self, trade: _Trade, book: PublishedBook) -> None:
@@ -196,3 +191,12 @@ class KrakenV1Adapter(ExchangeAdapter):
                 0,
             )
         )
+
+
+def _levels(entries: list[_Level]) -> tuple[Level, ...]:
+    return tuple([level(entry.price, entry.volume) for entry in entries])
+
+
+def _latest(bids: list[_Level], asks: list[_Level]) -> int:
+    """When the newest of these levels was set; they have times, and their message has none."""
+    return unix_nanoseconds(max([entry.timestamp for entry in bids + asks], default="0"))

@@ -30,6 +30,14 @@ def milliseconds(value: int) -> int:
 
 def unix_nanoseconds(text: str) -> int:
     """``1618678142.557535``, seconds since 1970, as nanoseconds. Raises ValueError."""
+    whole, _, fraction = text.partition(".")
+    if (
+        len(whole) == 10
+        and len(fraction) == 6
+        and text.isascii()
+        and (whole + fraction).isdecimal()
+    ):
+        return int(whole + fraction) * 1000  # as Kraken writes it, always
     match = _SECONDS.fullmatch(text)
     if match is None:
         raise ValueError(f"found {text[:40]!r}; expected seconds such as 1618678142.557535")

@@ -22,6 +22,5 @@ def kraken_checksum(book: OrderBook) -> int:
     A :class:`torq_types.Decimal64` keeps the digits that came, so its mantissa is what Kraken
     calls the number without point and leading zeros.
     """
-    bids, asks = book.top(_LEVELS)
-    digits = [f"{level.price.mantissa}{level.quantity.mantissa}" for level in (*asks, *bids)]
-    return crc32("".join(digits).encode())
+    bids, asks = book.top_digits(_LEVELS)
+    return crc32("".join(asks + bids).encode())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from sortedcontainers import SortedDict
-
+from torq_services.state.book_side import BookSide
 from torq_types import (
     TLV,
     InstrumentId,
@@ -33,7 +32,9 @@ class OrderBook:
     with the exchange's digits, and compared as integers of ``10**price_exponent``.
     """
 
-    def __init__(self, instrument: InstrumentId) -> None:
+    def __init__(self, instrument: InstrumentId, *, keeps_digits: bool = False) -> None:
+        """``keeps_digits`` makes :meth:`top_digits` quick, for those who ask after each change."""
+        self._keeps_digits = keeps_digits
         self.instrument = instrument
         self.status: Literal["verified", "stale"] = "stale"
         self.reason = InvalidationReason.OTHER
@@ -43,8 +44,8 @@ class OrderBook:
         self.price_exponent = _FIRST_EXPONENT
         self.quantity_exponent = _FIRST_EXPONENT
         """Every quantity in the book is a whole number of ``10**quantity_exponent``."""
-        self._bids: SortedDict = SortedDict()
-        self._asks: SortedDict = SortedDict()
+        self._bids = self._side(1, ())
+        self._asks = self._side(-1, ())
 
     def apply(self, tlv: TLV) -> bool:
         """Take one TLV; returns whether it concerned this book.
@@ -65,8 +66,7 @@ class OrderBook:
             self._apply_snapshot(tlv)
         else:
             if isinstance(tlv, L2Reset):
-                self._bids.clear()
-                self._asks.clear()
+                self._bids, self._asks = self._side(1, ()), self._side(-1, ())
                 self.sequence = tlv.book_sequence
             self.invalidate(tlv.reason)
         return True
@@ -80,33 +80,36 @@ class OrderBook:
     def best_bid(self) -> Level | None:
         """The highest bid, None in an empty book. Raises :class:`StaleBookError`."""
         self._require_verified()
-        return self._bids.peekitem(-1)[1] if self._bids else None
+        return self._bids.best
 
     @property
     def best_ask(self) -> Level | None:
         """The lowest ask, None in an empty book. Raises :class:`StaleBookError`."""
         self._require_verified()
-        return self._asks.peekitem(0)[1] if self._asks else None
+        return self._asks.best
 
     def bids(self) -> Iterator[tuple[int, Level]]:
         """Best first, each with its price in units of ``10**price_exponent``."""
         self._require_verified()
-        return ((key, self._bids[key]) for key in reversed(self._bids))
+        return self._bids.items()
 
     def asks(self) -> Iterator[tuple[int, Level]]:
         """Best first, each with its price in units of ``10**price_exponent``."""
         self._require_verified()
-        return iter(self._asks.items())
+        return self._asks.items()
 
     def last_known(self) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         """Bids and asks, best first, whether or not they can be trusted."""
-        return tuple(reversed(self._bids.values())), tuple(self._asks.values())
+        bids, asks = self.top(max(self.depth()))
+        return tuple(bids), tuple(asks)
 
     def top(self, count: int) -> tuple[list[Level], list[Level]]:
         """The ``count`` best bids and asks, best first, whether or not they can be trusted."""
-        bids = self._bids.values()[-count:]
-        bids.reverse()
-        return bids, self._asks.values()[:count]
+        return self._bids.top(count), self._asks.top(count)
+
+    def top_digits(self, count: int) -> tuple[list[str], list[str]]:
+        """The digits of the ``count`` best bids and asks, as exchanges' checksums want them."""
+        return self._bids.top_digits(count), self._asks.top_digits(count)
 
     def depth(self) -> tuple[int, int]:
         """How many bids and asks there are."""
@@ -114,16 +117,13 @@ class OrderBook:
 
     def evict(self, depth: int) -> tuple[list[Level], list[Level]]:
         """Drop what lies deeper than ``depth`` levels; returns the bids and asks dropped."""
-        bids = [self._bids.popitem(0)[1] for _ in range(len(self._bids) - depth)]
-        asks = [self._asks.popitem()[1] for _ in range(len(self._asks) - depth)]
-        return bids, asks
+        return self._bids.evict(depth), self._asks.evict(depth)
 
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid is not below the best ask: no exchange's book ever is."""
-        return bool(
-            self._bids and self._asks and self._bids.peekitem(-1)[0] >= self._asks.peekitem(0)[0]
-        )
+        bids, asks = self._bids, self._asks
+        return bool(bids and asks and bids.best_price >= asks.best_price)
 
     def misfit(self, bids: Iterable[Level], asks: Iterable[Level]) -> str | None:
         """What in a delta does not fit this book: a removal of nothing, a change to the same.
@@ -144,10 +144,9 @@ class OrderBook:
     def _apply_snapshot(self, snapshot: L2Snapshot) -> None:
         for level in (*snapshot.bids, *snapshot.asks):
             self._widen(level)
-        for name, levels in (("_bids", snapshot.bids), ("_asks", snapshot.asks)):
-            # Some feeds list a level with a quantity of zero: there is nothing at that price.
-            full = ((self._key(level), level) for level in levels if level.quantity.mantissa)
-            setattr(self, name, SortedDict(full))
+        # Some feeds list a level with a quantity of zero: there is nothing at that price.
+        self._bids = self._side(1, snapshot.bids)
+        self._asks = self._side(-1, snapshot.asks)
         self.sequence = snapshot.book_sequence
         if self.is_crossed:
             self.invalidate(InvalidationReason.CROSSED)
@@ -165,26 +164,31 @@ class OrderBook:
         for side, levels in ((self._bids, delta.bids), (self._asks, delta.asks)):
             for level in levels:
                 if level.quantity.mantissa:
-                    side[self._key(level)] = level
+                    side.put(self._key(level), level)
                 else:
-                    side.pop(self._key(level), None)
+                    side.remove(self._key(level))
         self.sequence = delta.book_sequence
         if self.is_crossed:
             self.invalidate(InvalidationReason.CROSSED)
 
+    def _side(self, sign: int, levels: Iterable[Level]) -> BookSide:
+        entries = ((self._key(entry), entry) for entry in levels if entry.quantity.mantissa)
+        return BookSide(sign, entries, keeps_digits=self._keeps_digits)
+
     def _key(self, level: Level) -> int:
         price = level.price
-        return int(price.mantissa * 10 ** (price.exponent - self.price_exponent))
+        finer = price.exponent - self.price_exponent
+        return price.mantissa * int(10**finer) if finer else price.mantissa
 
     def _widen(self, level: Level) -> None:
         """Make room for finer digits than seen so far; exact, and rare."""
-        self.quantity_exponent = min(self.quantity_exponent, level.quantity.exponent)
+        if level.quantity.exponent < self.quantity_exponent:
+            self.quantity_exponent = level.quantity.exponent
         finer = self.price_exponent - level.price.exponent
         if finer > 0:
             self.price_exponent -= finer
-            for name in ("_bids", "_asks"):
-                side = getattr(self, name)
-                setattr(self, name, SortedDict((k * 10**finer, v) for k, v in side.items()))
+            factor = int(10**finer)
+            self._bids, self._asks = self._bids.rescaled(factor), self._asks.rescaled(factor)
 
     def _require_verified(self) -> None:
         if self.status != "verified":
