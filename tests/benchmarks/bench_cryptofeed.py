@@ -10,6 +10,7 @@ its handler fetches a snapshot over the network in the middle of a message.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -56,9 +57,11 @@ def timed(session: Session, frames: list[bytes]) -> Callable[[int], float]:
         total = 0.0
         for _ in range(loops):
             feed, connection = feed_of(session), _Connection()
-            # What its subscribe() does first; only Gemini's wants to know for which pairs.
-            reset = getattr(feed, f"_{type(feed).__name__}__reset")
-            reset(*[session.symbols] * (session.name == "gemini"))
+            # What its subscribe() does first.
+            if session.name == "coinbase":
+                feed._Coinbase__reset()
+            elif session.name == "gemini":
+                feed._Gemini__reset(session.symbols)
             for text in opening:
                 await feed.message_handler(text, connection, 1.0)
             begin = time.perf_counter()
@@ -72,6 +75,7 @@ def timed(session: Session, frames: list[bytes]) -> Callable[[int], float]:
 
 def main() -> None:
     """Measure."""
+    logging.disable(logging.CRITICAL)
     runner = pyperf.Runner()
     for session in SESSIONS:
         if session.name == "binance":

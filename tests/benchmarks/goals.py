@@ -21,6 +21,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """At least so many times the rival's rate; of a delay or a cost, at most so much of it."""
     ratio_aim: float = 0
     others: tuple[str, ...] = ()
+    subject: str = ""
+    """What ``torq bench SUBJECT`` picks it by."""
 
 
 M = 1e6
@@ -115,5 +117,23 @@ GOALS = (
         name="all cycles through a changed pool, 10,000 pools", is_delay=True,
         bench="cycles of 10000 pools, torq p50", floor=1e-3,
         others=("cycles of 10000 pools, torq p90", "cycles of 10000 pools, torq between hubs p50"),
+    ),
+    *(
+        Goal(
+            name=f"{name}: frame to TLV bytes, the book kept and checked",
+            bench=f"adapter {name}, torq", rival=f"adapter {name}, cryptofeed", ratio_floor=3,
+            subject="adapter",
+        )
+        for name in ("coinbase", "kraken", "binance", "gemini")
+    ),
+    Goal(
+        name="kraken: book updates with checksums", bench="checked updates kraken, torq",
+        floor=0.1 * M, rival="checked updates kraken, cryptofeed", ratio_floor=3,
+        subject="adapter",
+    ),
+    Goal(
+        name="messages from a WebSocket, picows", bench="websocket client, picows",
+        rival="websocket client, websockets", others=("websocket client, aiohttp",),
+        subject="adapter",
     ),
 )  # fmt: skip

@@ -22,6 +22,7 @@ from goals import GOALS, Goal
 from picture import picture
 from pools import CROSSINGS, crossing_amount, ranged
 from rivals import nats_server
+from sessions import FRAMES, write
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -31,11 +32,16 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def main() -> None:
     """Parse the command line, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("subject", nargs="?", default="all", choices=["all", "adapters"])
     parser.add_argument("--quick", action="store_true", help="in under five minutes")
     parser.add_argument("--update-docs", action="store_true", help="rewrite docs/performance.md")
     options = parser.parse_args()
     reports = ROOT / "bench-reports"
     reports.mkdir(exist_ok=True)
+    if options.subject == "adapters":
+        run_adapters(reports, "--processes", "3", "--values", "3", "--warmups", "1", "--loops", "1")
+        sys.stdout.write("\n".join(table(read(reports), only="adapter")) + "\n")
+        return
     small = ("--processes", "2", "--values", "3", "--warmups", "1", "--min-time", "0.05")
     whole = ("--processes", "5", "--values", "3", "--warmups", "1", "--min-time", "0.1")
     few = ("--processes", "1", "--values", "3", "--warmups", "0", "--loops", "1")
@@ -47,6 +53,7 @@ def main() -> None:
     run("bench_pools.py", reports / "pools.json", *codec)
     run("bench_cycles.py", reports / "cycles.json", *few)
     run_rivals(reports, *codec)
+    run_adapters(reports, *(few if options.quick else many))
     stopped = reports / "stopped.json"
     script = [sys.executable, str(HERE / "bench_stopped.py")]
     subprocess.run([*script, "5" if options.quick else "60", str(stopped)], check=True)
@@ -68,14 +75,34 @@ def main() -> None:
         update_docs(summary, drawing)
 
 
-def run(script: str, target: Path, *options: str, pure: bool = False) -> None:
+def run(
+    script: str, target: Path, *options: str, pure: bool = False, python: str = sys.executable,
+) -> None:  # fmt: skip
     """Run one file of benchmarks into a fresh report."""
     target.unlink(missing_ok=True)
     environment = {**os.environ, "TORQ_PURE_PYTHON": "1" if pure else ""}
-    command = [sys.executable, str(HERE / script), "--quiet", "--output", str(target), *options]
-    command += ["--inherit-environ", "TORQ_PURE_PYTHON,PYTHONPATH"]
+    if python != sys.executable:
+        environment.pop("PYTHONPATH", None)
+    command = [python, str(HERE / script), "--quiet", "--output", str(target), *options]
+    command += ["--inherit-environ", f"TORQ_PURE_PYTHON,PYTHONPATH,{FRAMES}"]
     sys.stderr.write(f"running {script}{' (pure kernel)' if pure else ''}\n")
     subprocess.run(command, env=environment, check=True)
+
+
+def run_adapters(reports: Path, *options: str) -> None:
+    """Every exchange's recorded session; cryptofeed's handlers too, where it is installed."""
+    (reports / "cryptofeed.json").unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sessions-") as folder:
+        unpacked = Path(folder) / "sessions.json"
+        write(unpacked)
+        os.environ[FRAMES] = str(unpacked)
+        run("bench_adapters.py", reports / "adapters.json", *options)
+        python = os.environ.get("TORQ_BENCH_RIVALS")
+        if python is None:
+            sys.stderr.write("cryptofeed left out: see tests/benchmarks/bench_cryptofeed.py\n")
+        else:
+            run("bench_cryptofeed.py", reports / "cryptofeed.json", *options, python=python)
+        del os.environ[FRAMES]
 
 
 def run_rivals(reports: Path, *options: str) -> None:
@@ -116,6 +143,8 @@ def read(reports: Path) -> dict[str, float]:
         "pools.json",
         "cycles.json",
         "degenbot.json",
+        "adapters.json",
+        "cryptofeed.json",
     ):
         if not (reports / name).exists():
             continue
@@ -124,13 +153,15 @@ def read(reports: Path) -> dict[str, float]:
     return medians
 
 
-def table(medians: dict[str, float]) -> list[str]:
-    """One row for each goal."""
+def table(medians: dict[str, float], only: str = "") -> list[str]:
+    """One row for each goal; ``only`` those of one subject."""
     rows = [
         "| what | measured | floor (goal) | ratio | ratio's floor (goal) | met | beside it |",
         "|---|---|---|---|---|---|---|",
     ]
     for goal in GOALS:
+        if only not in goal.subject:
+            continue
         if goal.bench not in medians:
             rows.append(f"| {goal.name} | not measured here | | | | | |")
             continue

@@ -58,6 +58,7 @@ def run_tests(
 
 
 def bench(
+    subject: Annotated[str, typer.Argument(help="all, or adapters.")] = "all",
     quick: Annotated[bool, typer.Option("--quick", help="In under five minutes.")] = False,
     update_docs: Annotated[
         bool, typer.Option("--update-docs", help="Rewrite docs/performance.md.")
@@ -65,7 +66,7 @@ def bench(
     runtime_dir: RuntimeDir = None,
 ) -> None:
     """Measure Torq beside its rivals; reports go to bench-reports/. The relays are its own."""
-    command = [sys.executable, str(_root() / "tests" / "benchmarks" / "report.py")]
+    command = [sys.executable, str(_root() / "tests" / "benchmarks" / "report.py"), subject]
     command += ["--quick"] * quick + ["--update-docs"] * update_docs
     raise typer.Exit(subprocess.run(command, cwd=_root(), check=False).returncode)
 
