@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,9 @@ def reference_kraken() -> Books:
             for price, quantity, *_ in content.get(key, ()):
                 place(book, side, price, quantity)
         for side in ("bid", "ask"):
-            keys = sorted((key for key in book if key[0] == side), reverse=side == "bid")
-            for key in keys[1000:]:
-                del book[key]
+            places = sorted((place for place in book if place[0] == side), reverse=side == "bid")
+            for gone in places[1000:]:
+                del book[gone]
         if "c" in content:
             digits = "".join(
                 text.replace(".", "").lstrip("0")
@@ -146,7 +146,9 @@ def play_binance(adapter: ExchangeAdapter, messages: list[bytes]) -> None:
     play_all(adapter, messages[12:])
 
 
-SESSIONS = {
+SESSIONS: dict[
+    str, tuple[type[ExchangeAdapter], Callable[[], Books], Callable[[], list[bytes]]]
+] = {
     "coinbase": (CoinbaseAdapter, reference_coinbase, lambda: frames("coinbase_advanced_2026-08")),
     "gemini": (GeminiAdapter, reference_gemini, lambda: frames("gemini_2026-08")),
     "kraken": (KrakenV1Adapter, reference_kraken, lambda: received("kraken_v1_2021-04")),
