@@ -87,11 +87,12 @@ def main() -> None:
             f"adapter {session.name}, torq", timed(session, session.frames),
             inner_loops=len(session.frames),
         )  # fmt: skip
-    kraken = next(session for session in SESSIONS if session.name == "kraken")
-    updates = [frame for frame in kraken.frames if b'"c":"' in frame]
-    runner.bench_time_func(
-        "checked updates kraken, torq", timed(kraken, updates), inner_loops=len(updates)
-    )
+        updates = session.checked
+        if updates:
+            runner.bench_time_func(
+                f"checked updates {session.name}, torq", timed(session, updates),
+                inner_loops=len(updates),
+            )  # fmt: skip
     websocket_clients.main(runner)
 
 

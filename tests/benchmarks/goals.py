@@ -121,19 +121,25 @@ GOALS = (
     *(
         Goal(
             name=f"{name}: frame to TLV bytes, the book kept and checked",
-            bench=f"adapter {name}, torq", rival=f"adapter {name}, cryptofeed", ratio_floor=3,
-            subject="adapter",
+            bench=f"adapter {name}, torq", rival=f"adapter {name}, {rival}",
+            ratio_floor=3 * (rival == "cryptofeed"), others=others, subject="adapters",
         )
-        for name in ("coinbase", "kraken", "binance", "gemini")
+        for name, rival, others in (
+            ("coinbase", "cryptofeed", ("adapter coinbase, ccxt",)),
+            ("gemini", "cryptofeed", ("adapter gemini, ccxt",)),
+            ("kraken", "cryptofeed", ()),
+            ("kraken v2", "ccxt", ()),
+            ("binance", "ccxt", ()),
+        )
     ),
     Goal(
         name="kraken: book updates with checksums", bench="checked updates kraken, torq",
         floor=0.1 * M, rival="checked updates kraken, cryptofeed", ratio_floor=3,
-        subject="adapter",
+        others=("checked updates kraken v2, torq",), subject="adapters",
     ),
     Goal(
         name="messages from a WebSocket, picows", bench="websocket client, picows",
         rival="websocket client, websockets", others=("websocket client, aiohttp",),
-        subject="adapter",
+        subject="adapters",
     ),
 )  # fmt: skip

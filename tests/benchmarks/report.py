@@ -40,7 +40,7 @@ def main() -> None:
     reports.mkdir(exist_ok=True)
     if options.subject == "adapters":
         run_adapters(reports, "--processes", "3", "--values", "3", "--warmups", "1", "--loops", "1")
-        sys.stdout.write("\n".join(table(read(reports), only="adapter")) + "\n")
+        sys.stdout.write("\n".join(table(read(reports), only="adapters")) + "\n")
         return
     small = ("--processes", "2", "--values", "3", "--warmups", "1", "--min-time", "0.05")
     whole = ("--processes", "5", "--values", "3", "--warmups", "1", "--min-time", "0.1")
@@ -91,17 +91,19 @@ def run(
 
 def run_adapters(reports: Path, *options: str) -> None:
     """Every exchange's recorded session; cryptofeed's handlers too, where it is installed."""
-    (reports / "cryptofeed.json").unlink(missing_ok=True)
+    rivals = ("bench_cryptofeed.py", "cryptofeed.json"), ("bench_ccxt.py", "ccxt.json")
+    for _, name in rivals:
+        (reports / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="sessions-") as folder:
         unpacked = Path(folder) / "sessions.json"
         write(unpacked)
         os.environ[FRAMES] = str(unpacked)
         run("bench_adapters.py", reports / "adapters.json", *options)
-        python = os.environ.get("TORQ_BENCH_RIVALS")
-        if python is None:
-            sys.stderr.write("cryptofeed left out: see tests/benchmarks/bench_cryptofeed.py\n")
-        else:
-            run("bench_cryptofeed.py", reports / "cryptofeed.json", *options, python=python)
+        python = os.environ.get("TORQ_BENCH_RIVALS", "")
+        if not python:
+            sys.stderr.write("cryptofeed, ccxt left out: tests/benchmarks/bench_cryptofeed.py\n")
+        for script, name in rivals if python else ():
+            run(script, reports / name, *options, python=python)
         del os.environ[FRAMES]
 
 
@@ -145,6 +147,7 @@ def read(reports: Path) -> dict[str, float]:
         "degenbot.json",
         "adapters.json",
         "cryptofeed.json",
+        "ccxt.json",
     ):
         if not (reports / name).exists():
             continue

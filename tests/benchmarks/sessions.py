@@ -27,10 +27,17 @@ class Session:
         """What follows: what is measured."""
         self.snapshots = {key: text.encode() for key, text in record["snapshots"].items()}
         """REST answers with a whole book, by symbol."""
+        self.checked = (
+            []
+            if "kraken" not in name
+            else [frame for frame in self.frames if b'"c":"' in frame or b'"checksum":' in frame]
+        )
+        """Those of the frames that carry the exchange's checksum of the book."""
 
 
 def write(target: Path) -> None:
     """Unpack the recordings once, for every process of every benchmark."""
+    from kraken_v2 import kraken_v2_messages
     from recordings import answers, frames, received
 
     kraken = received("kraken_v1_2021-04")
@@ -47,6 +54,7 @@ def write(target: Path) -> None:
         ),
         "gemini": _parted("gemini", frames("gemini_2026-08"), b'"trades":', None),
         "kraken": _parted("kraken_v1", kraken, b'"as":', None),
+        "kraken v2": _parted("kraken", list(kraken_v2_messages()), b'"snapshot"', None),
         "binance": {
             "adapter": "binance", "symbols": sorted(books),
             "opening": [frame.decode() for frame in binance[:12]],
@@ -76,6 +84,8 @@ def _parted(
             names.add(content[-1])
         elif "symbol" in content:
             names.add(content["symbol"])
+        elif "data" in content:
+            names.add(content["data"][0]["symbol"])
     return {
         "adapter": adapter, "symbols": symbols or sorted(names), "snapshots": {},
         "opening": [message.decode() for message in messages[: last + 1]],

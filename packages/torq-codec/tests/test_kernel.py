@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
 import zlib
 from types import ModuleType
 from typing import Annotated, Any
@@ -12,11 +10,11 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels import kernel_parameters, kernels
 from samples import trade
 from wire_strategies import structs
 
 from torq_codec import layout_of
-from torq_codec.kernel import _pure
 from torq_types import (
     REGISTRY,
     TLV,
@@ -40,22 +38,7 @@ from torq_types.tlv import U16, U32, U64, Dec64, Text
 MAX = 1 << 20
 
 
-def _kernels() -> list[Any]:
-    try:
-        native = importlib.import_module("torq_codec.kernel._native")
-    except ImportError:
-        if os.environ.get("TORQ_REQUIRE_ALL") == "1":
-            raise
-        reason = "no compiled kernel: apt-get install gcc python3-dev && uv sync --reinstall"
-        return [_pure, pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-    return [_pure, native]
-
-
-def _modules() -> list[ModuleType]:
-    return [kernel for kernel in _kernels() if isinstance(kernel, ModuleType)]
-
-
-@pytest.fixture(params=_kernels(), ids=lambda kernel: getattr(kernel, "implementation", "missing"))
+@pytest.fixture(params=kernel_parameters())
 def kernel(request: pytest.FixtureRequest) -> ModuleType:
     module: ModuleType = request.param
     return module
@@ -72,14 +55,14 @@ def round_trip(kernel: ModuleType, tlv: TLV) -> TLV:
 
 @pytest.mark.parametrize("cls", REGISTRY.values(), ids=lambda cls: cls.__name__)
 def test_every_type_survives_the_wire_and_both_kernels_write_the_same(cls: type[TLV]) -> None:
-    kernels = _modules()
+    both = kernels()
 
     @settings(max_examples=25, deadline=None)
     @given(structs(cls))
     def check(tlv: TLV) -> None:
-        written = {kernel.Plan(layout_of(cls)).encode(tlv) for kernel in kernels}
+        written = {kernel.Plan(layout_of(cls)).encode(tlv) for kernel in both}
         assert len(written) == 1
-        for kernel in kernels:
+        for kernel in both:
             assert round_trip(kernel, tlv) == tlv
 
     check()
@@ -105,7 +88,7 @@ def test_checksum_is_zlibs_at_every_length_and_alignment(
     seed: bytes, size: int, start: int
 ) -> None:
     blob = (seed * (size // len(seed) + 1))[:size]
-    for kernel in _modules():
+    for kernel in kernels():
         assert kernel.crc32(blob, start, size) == zlib.crc32(blob[start:])
 
 
@@ -151,7 +134,7 @@ def test_arbitrary_values_never_raise_anything_but_a_protocol_error(
     junk: bytes, data: st.DataObject
 ) -> None:
     cls = data.draw(st.sampled_from(list(REGISTRY.values())))
-    for kernel in _modules():
+    for kernel in kernels():
         with contextlib.suppress(ProtocolError):
             kernel.Plan(layout_of(cls)).decode(junk, 0, len(junk), 1)
 

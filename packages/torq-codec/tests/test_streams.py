@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import mmap
-import os
 import struct
 from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels import kernel_parameters, kernels
 from samples import BTC_USD, BTCUSD, trade
 
 from torq_codec import layout_of, pack_instrument, parse_message
@@ -34,16 +33,7 @@ MD = Domain.MARKET_DATA
 MAX = 1 << 20
 
 
-def _modules() -> list[ModuleType]:
-    try:
-        return [_pure, importlib.import_module("torq_codec.kernel._native")]
-    except ImportError:
-        if os.environ.get("TORQ_REQUIRE_ALL") == "1":
-            raise
-        return [_pure]
-
-
-@pytest.fixture(params=_modules(), ids=lambda kernel: kernel.implementation)
+@pytest.fixture(params=kernel_parameters())
 def kernel(request: pytest.FixtureRequest) -> ModuleType:
     module: ModuleType = request.param
     return module
@@ -154,7 +144,7 @@ def test_filters_agree_with_the_plain_rule(
             expected += message
     packed = {pack_instrument(instruments[n]) for n in wanted}
     found = []
-    for kernel in _modules():
+    for kernel in kernels():
         chosen = kernel.Filter(types, packed, OFFSETS)
         runs = chosen.runs(blob, 0, len(blob))
         assert b"".join(blob[start:end] for start, end in runs) == expected

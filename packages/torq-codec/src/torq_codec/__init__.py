@@ -12,6 +12,7 @@ from torq_codec.identifiers import (
     parse_instrument,
     unpack_instrument,
 )
+from torq_codec.kernel import BookSide, decimal, levels
 from torq_codec.layout import Layout, layout_of
 from torq_codec.parser import (
     DEFAULT_MAX_PAYLOAD,
@@ -24,6 +25,7 @@ from torq_codec.parser import (
 
 __all__ = [
     "DEFAULT_MAX_PAYLOAD",
+    "BookSide",
     "Break",
     "Fault",
     "Framer",
@@ -32,10 +34,12 @@ __all__ = [
     "MessageBuilder",
     "Run",
     "checksum_address",
+    "decimal",
     "format_instrument",
     "iter_messages",
     "kernel",
     "layout_of",
+    "levels",
     "message_size",
     "pack_instrument",
     "parse_instrument",

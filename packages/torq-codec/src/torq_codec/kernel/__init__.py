@@ -17,6 +17,7 @@ else:
         from torq_codec.kernel import _pure as _chosen
 
 __all__ = [
+    "BookSide",
     "Filter",
     "Message",
     "MessageBuilder",
@@ -26,11 +27,13 @@ __all__ = [
     "build",
     "count",
     "crc32",
+    "decimal",
     "fence",
     "find_magic",
     "gather",
     "implementation",
     "iter_messages",
+    "levels",
     "load_u64",
     "parse_message",
     "plan_for",
@@ -42,6 +45,7 @@ __all__ = [
 
 implementation: str = _chosen.implementation
 """``"compiled"`` or ``"pure"``."""
+BookSide = _chosen.BookSide
 Filter = _chosen.Filter
 Message = _chosen.Message
 MessageBuilder = _chosen.MessageBuilder
@@ -51,10 +55,12 @@ advance = _chosen.advance
 build = _chosen.build
 count = _chosen.count
 crc32 = _chosen.crc32
+decimal = _chosen.decimal
 fence = _chosen.fence
 find_magic = _chosen.find_magic
 gather = _chosen.gather
 iter_messages = _chosen.iter_messages
+levels = _chosen.levels
 load_u64 = _chosen.load_u64
 parse_message = _chosen.parse_message
 plan_for = _chosen.plan_for

@@ -2,9 +2,10 @@
 """The compiled kernel: the ``_pure`` package in Cython, with the same names and results.
 
 ``_plans.pxi`` has TLVs to bytes and back, ``_messages.pxi`` whole messages, ``_streams.pxi`` what
-a relay and its readers do with runs of them; ``crc32.h`` and ``atomics.h`` are C.
+a relay and its readers do with runs of them, ``_levels.pxi`` what books are made of; ``crc32.h`` and ``atomics.h`` are C.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
@@ -19,6 +20,8 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 import sys
 from types import MemberDescriptorType
 
+from msgspec import Raw
+
 from torq_codec.identifiers import pack_instrument, unpack_instrument
 from torq_codec.layout import layout_of
 from torq_types import (
@@ -30,12 +33,14 @@ from torq_types import (
     FieldError,
     Header,
     InstrumentId,
+    Level,
     TlvTypeError,
     TruncatedError,
     is_type_allowed,
 )
 
 __all__ = [
+    "BookSide",
     "Filter",
     "Message",
     "MessageBuilder",
@@ -45,11 +50,13 @@ __all__ = [
     "build",
     "count",
     "crc32",
+    "decimal",
     "fence",
     "find_magic",
     "gather",
     "implementation",
     "iter_messages",
+    "levels",
     "load_u64",
     "parse_message",
     "plan_for",
@@ -231,3 +238,4 @@ def scan(buffer, Py_ssize_t start, Py_ssize_t end, int domain, max_payload):
 include "_plans.pxi"
 include "_messages.pxi"
 include "_streams.pxi"
+include "_levels.pxi"

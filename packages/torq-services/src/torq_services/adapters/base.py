@@ -23,18 +23,16 @@ from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
 from torq_services.state import OrderBook
 from torq_types import (
     TLV,
-    Decimal64,
     Error,
     ErrorCode,
     InstrumentId,
     InvalidationReason,
-    Level,
     PrecisionError,
     UnknownSymbolError,
     Venue,
 )
 
-__all__ = ["AdapterCounters", "ExchangeAdapter", "Fetch", "Request", "Send", "level"]
+__all__ = ["AdapterCounters", "ExchangeAdapter", "Fetch", "Request", "Send"]
 
 _CONTEXT_CHARACTERS = 500
 _UNKNOWN_TYPES = 32
@@ -64,7 +62,6 @@ class AdapterCounters(msgspec.Struct):
     frames: int = 0
     trades: int = 0
     quotes: int = 0
-    book_updates: int = 0
     unknown_messages: int = 0
     refusals: int = 0
     """Requests that the exchange answered with an error."""
@@ -331,28 +328,18 @@ class ExchangeAdapter(ABC):
             return False
         return True
 
-    def publish_snapshot(self, book: PublishedBook, bids: Levels, asks: Levels, *,
-                         exchange_sequence: int = 0, exchange_timestamp_ns: int = 0,
-                         checksum: int = 0) -> None:  # fmt: skip
-        """A whole book came; it is verified with it."""
-        self.counters.book_updates += 1
-        book.received_ns = self._clock()
-        book.snapshot(
-            bids, asks, exchange_sequence=exchange_sequence,
-            exchange_timestamp_ns=exchange_timestamp_ns, checksum=checksum,
-        )  # fmt: skip
+    def publish_snapshot(
+        self,
+        book: PublishedBook,
+        bids: Levels,
+        asks: Levels,
+        exchange_sequence: int = 0,
+        exchange_timestamp_ns: int = 0,
+        checksum: int = 0,
+    ) -> None:
+        """A whole book came; it is verified with it. For what changes, see ``book.delta``."""
+        book.snapshot(bids, asks, exchange_sequence, exchange_timestamp_ns, checksum)
         self.resync.verified(book.symbol)
-
-    def publish_delta(self, book: PublishedBook, bids: Levels, asks: Levels, *,
-                      exchange_sequence: int = 0, exchange_timestamp_ns: int = 0,
-                      checksum: int = 0) -> None:  # fmt: skip
-        """Changed levels came."""
-        self.counters.book_updates += 1
-        book.received_ns = self._clock()
-        book.delta(
-            bids, asks, exchange_sequence=exchange_sequence,
-            exchange_timestamp_ns=exchange_timestamp_ns, checksum=checksum,
-        )  # fmt: skip
 
     def unknown(self, kind: str) -> None:
         """A message of a kind that this adapter does not know: counted, told once, left out."""
@@ -374,7 +361,7 @@ class ExchangeAdapter(ABC):
     def _book(self, symbol: str) -> PublishedBook:
         return PublishedBook(
             InstrumentId.pair(self.venue, symbol), self.sink,
-            depth=self.book_depth, checksum=self.checksum,
+            depth=self.book_depth, checksum=self.checksum, clock=self._clock,
         )  # fmt: skip
 
     def _failed(self, error: Exception, symbols: tuple[str, ...] | None) -> None:
@@ -407,8 +394,3 @@ class ExchangeAdapter(ABC):
     def _publish_error(self, code: ErrorCode, detail: str) -> None:
         context = self._frame.decode(errors="replace")[:_CONTEXT_CHARACTERS]
         self.sink.send(Error(0, code, f"{self.venue.slug}: {detail}", context))
-
-
-def level(price: str, quantity: str) -> Level:
-    """A level from an exchange's texts. Raises :class:`PrecisionError`."""
-    return Level(Decimal64.parse(price), Decimal64.parse(quantity))

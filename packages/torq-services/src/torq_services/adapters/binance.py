@@ -16,12 +16,13 @@ from typing import Any
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send, level
+from torq_codec import decimal, levels
+from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import milliseconds
-from torq_types import Decimal64, InvalidationReason, Level, Quote, Side, Trade, Venue
+from torq_types import InvalidationReason, Quote, Side, Trade, Venue
 
 __all__ = ["BinanceAdapter"]
 
@@ -222,7 +223,7 @@ class BinanceAdapter(ExchangeAdapter):
                 f" {held_back[0].first}",
                 (symbol,),
             )
-        bids, asks = _levels(snapshot.bids), _levels(snapshot.asks)
+        bids, asks = levels(snapshot.bids), levels(snapshot.asks)
         follow.horizon = self._outermost(bids), self._outermost(asks)
         follow.held_back.clear()
         follow.last, follow.is_joined = snapshot.last_update, False
@@ -264,14 +265,13 @@ class BinanceAdapter(ExchangeAdapter):
                 (symbol,),
             )
         follow.is_joined, follow.last = True, update.last
-        bids, asks = _levels(update.b), _levels(update.a)
+        bids, asks = levels(update.b), levels(update.a)
         bid_horizon, ask_horizon = follow.horizon
         if bid_horizon is not None:
             bids = tuple(entry for entry in bids if entry.price.scaled(_EXPONENT) >= bid_horizon)
         if ask_horizon is not None:
             asks = tuple(entry for entry in asks if entry.price.scaled(_EXPONENT) <= ask_horizon)
-        self.publish_delta(
-            book, bids, asks, exchange_sequence=update.last,
+        book.delta(bids, asks, exchange_sequence=update.last,
             exchange_timestamp_ns=milliseconds(update.event_ms),
         )  # fmt: skip
         if bid_horizon is not None or ask_horizon is not None:
@@ -288,10 +288,10 @@ class BinanceAdapter(ExchangeAdapter):
         self.counters.quotes += self.publish_exact(
             lambda: Quote(
                 instrument,
-                Decimal64.parse(ticker.bid),
-                Decimal64.parse(ticker.bid_quantity),
-                Decimal64.parse(ticker.ask),
-                Decimal64.parse(ticker.ask_quantity),
+                decimal(ticker.bid),
+                decimal(ticker.bid_quantity),
+                decimal(ticker.ask),
+                decimal(ticker.ask_quantity),
                 0,
             )
         )
@@ -300,7 +300,9 @@ class BinanceAdapter(ExchangeAdapter):
 
     def _compare(self, book: PublishedBook, ticker: _Ticker) -> None:
         """Both stand at the same update: they must agree."""
-        expected = (level(ticker.bid, ticker.bid_quantity), level(ticker.ask, ticker.ask_quantity))
+        expected = levels(
+            ((ticker.bid, ticker.bid_quantity), (ticker.ask, ticker.ask_quantity))
+        )  # fmt: skip
         if not book.is_verified or (book.book.best_bid, book.book.best_ask) == expected:
             return
         raise BookDoubtError(
@@ -334,8 +336,8 @@ class BinanceAdapter(ExchangeAdapter):
         self.counters.trades += self.publish_exact(
             lambda: Trade(
                 instrument,
-                Decimal64.parse(trade.price),
-                Decimal64.parse(trade.quantity),
+                decimal(trade.price),
+                decimal(trade.quantity),
                 milliseconds(trade.time_ms),
                 Side.SELL if trade.is_buyer_maker else Side.BUY,
                 str(trade.trade_id or trade.aggregate_id),
@@ -345,7 +347,3 @@ class BinanceAdapter(ExchangeAdapter):
     @staticmethod
     def _event_name(frame: bytes) -> str:
         return frame[:40].decode(errors="replace")
-
-
-def _levels(pairs: list[tuple[str, str]]) -> tuple[Level, ...]:
-    return tuple(level(price, quantity) for price, quantity in pairs)

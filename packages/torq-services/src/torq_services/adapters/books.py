@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -54,9 +55,10 @@ class PublishedBook:
         *,
         depth: int = 0,
         checksum: Callable[[OrderBook], int] | None = None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """``depth`` levels a side are kept, 0 for all; ``checksum`` is how the exchange does it."""
-        self.book = OrderBook(instrument, keeps_digits=checksum is not None)
+        self.book = OrderBook(instrument)
         self.symbol = instrument.symbol
         self.snapshots = 0
         self.updates = 0
@@ -76,6 +78,7 @@ class PublishedBook:
         self._sink = sink
         self._depth = depth
         self._checksum = checksum
+        self._clock = clock
         self._exchange_sequence = 0
         self._last_checksum = 0
 
@@ -88,12 +91,12 @@ class PublishedBook:
         self,
         bids: Levels,
         asks: Levels,
-        *,
         exchange_sequence: int = 0,
         exchange_timestamp_ns: int = 0,
         checksum: int = 0,
     ) -> None:
         """Publish a whole book from the exchange. Raises :class:`BookDoubtError` if unsound."""
+        self.received_ns = self._clock()
         tlv = L2Snapshot(
             self.book.instrument, self.book.sequence + 1, exchange_sequence, exchange_timestamp_ns,
             bids, asks, checksum,
@@ -110,7 +113,6 @@ class PublishedBook:
         self,
         bids: Levels,
         asks: Levels,
-        *,
         exchange_sequence: int = 0,
         exchange_timestamp_ns: int = 0,
         checksum: int = 0,
@@ -119,6 +121,7 @@ class PublishedBook:
 
         While the book is stale, deltas are left out: they would build on nothing.
         """
+        self.received_ns = self._clock()
         book = self.book
         if book.status != "verified":
             return
@@ -126,7 +129,7 @@ class PublishedBook:
             book.instrument, book.sequence + 1, exchange_sequence, exchange_timestamp_ns,
             bids, asks, checksum,
         )  # fmt: skip
-        book.apply(tlv)
+        book.apply_delta(tlv)
         if self._depth:
             deep_bids, deep_asks = book.evict(self._depth)
             if deep_bids or deep_asks:

@@ -12,14 +12,13 @@ from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, Request, Send, level
+from torq_codec import decimal, levels
+from torq_services.adapters.base import ExchangeAdapter, Request, Send
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_types import (
-    Decimal64,
     InvalidationReason,
-    Level,
     Quote,
     Side,
     Trade,
@@ -34,15 +33,6 @@ _PAUSE = 5.0
 _CHANNELS = ("heartbeats", "market_trades", "ticker", "level2")
 
 
-class _Envelope(msgspec.Struct):
-    channel: str = ""
-    timestamp: str = ""
-    sequence_num: int = -1
-    events: msgspec.Raw = msgspec.Raw(b"[]")
-    type: str = ""
-    message: str = ""
-
-
 class _Trade(msgspec.Struct):
     product_id: str
     trade_id: str
@@ -52,7 +42,7 @@ class _Trade(msgspec.Struct):
     side: Literal["BUY", "SELL"]
 
 
-class _Trades(msgspec.Struct):
+class _TradesEvent(msgspec.Struct):
     type: Literal["snapshot", "update"]
     trades: list[_Trade]
 
@@ -65,20 +55,56 @@ class _Ticker(msgspec.Struct):
     best_ask_quantity: str
 
 
-class _Tickers(msgspec.Struct):
+class _TickerEvent(msgspec.Struct):
     tickers: list[_Ticker]
 
 
-class _LevelUpdate(msgspec.Struct):
+class _LevelUpdate(msgspec.Struct, gc=False):
     side: Literal["bid", "offer"]
     price_level: str
     new_quantity: str
 
 
-class _Level2(msgspec.Struct):
+class _BookEvent(msgspec.Struct):
     type: Literal["snapshot", "update"]
     product_id: str
     updates: list[_LevelUpdate]
+
+
+class _Numbered(msgspec.Struct, tag_field="channel"):
+    """What every message of a channel has."""
+
+    sequence_num: int
+    timestamp: str
+
+
+class _Books(_Numbered, tag="l2_data"):
+    events: list[_BookEvent]
+
+
+class _Trades(_Numbered, tag="market_trades"):
+    events: list[_TradesEvent]
+
+
+class _Tickers(_Numbered, tag="ticker"):
+    events: list[_TickerEvent]
+
+
+class _Heartbeats(_Numbered, tag="heartbeats"):
+    pass
+
+
+class _Subscriptions(_Numbered, tag="subscriptions"):
+    pass
+
+
+class _Other(msgspec.Struct):
+    """An error, or a channel that this adapter does not know."""
+
+    channel: str = ""
+    sequence_num: int = -1
+    type: str = ""
+    message: str = ""
 
 
 class _Product(msgspec.Struct):
@@ -96,10 +122,9 @@ class _Products(msgspec.Struct):
     products: list[_Product]
 
 
-_envelope = msgspec.json.Decoder(_Envelope)
-_trades = msgspec.json.Decoder(list[_Trades])
-_tickers = msgspec.json.Decoder(list[_Tickers])
-_level2 = msgspec.json.Decoder(list[_Level2])
+_message = msgspec.json.Decoder(_Books | _Trades | _Tickers | _Heartbeats | _Subscriptions)
+_other = msgspec.json.Decoder(_Other)
+_KNOWN = ("l2_data", "market_trades", "ticker", "heartbeats", "subscriptions")
 _products = msgspec.json.Decoder(_Products)
 
 # The feed names the maker's side: trades at the ask come as SELL.
@@ -153,60 +178,64 @@ class CoinbaseAdapter(ExchangeAdapter):
 
     def dispatch(self, frame: bytes) -> None:
         """Check the sequence, then map by channel."""
-        envelope = _envelope.decode(frame)
-        if envelope.type == "error":
-            is_limit = "limit" in envelope.message.lower()
-            self.refused(
-                f"Coinbase says: {envelope.message}", pause_seconds=_PAUSE if is_limit else 0
-            )
+        try:
+            message = _message.decode(frame)
+        except msgspec.ValidationError as error:
+            self._answer(_other.decode(frame), error)
             return
-        number = envelope.sequence_num
-        if number < 0:
-            raise ValueError("a message without sequence_num")
+        self._follow(message.sequence_num)
+        if isinstance(message, _Books):
+            timestamp_ns = rfc3339_nanoseconds(message.timestamp)
+            for event in message.events:
+                self.attempt(
+                    event.product_id, self._update, event, message.sequence_num, timestamp_ns
+                )
+        elif isinstance(message, _Trades):
+            for trades in message.events:
+                # A snapshot repeats trades from before the subscription.
+                if trades.type == "update":
+                    for trade in trades.trades:
+                        self._trade(trade)
+        elif isinstance(message, _Tickers):
+            for tickers in message.events:
+                for ticker in tickers.tickers:
+                    self._quote(ticker, rfc3339_nanoseconds(message.timestamp))
+
+    def _follow(self, number: int) -> None:
         expected, self._next_sequence = self._next_sequence, number + 1
         if expected not in (-1, number):
             # Any product's update may be among those missing; this message is one of the rest.
             self.in_doubt(
                 InvalidationReason.SEQUENCE_GAP, f"found sequence_num {number}, expected {expected}"
             )
-        if envelope.channel == "l2_data":
-            for event in _level2.decode(envelope.events):
-                self.attempt(event.product_id, self._update, event, envelope)
-        elif envelope.channel == "market_trades":
-            for trades in _trades.decode(envelope.events):
-                # A snapshot repeats trades from before the subscription.
-                if trades.type == "update":
-                    for trade in trades.trades:
-                        self._trade(trade)
-        elif envelope.channel == "ticker":
-            for tickers in _tickers.decode(envelope.events):
-                for ticker in tickers.tickers:
-                    self._quote(ticker, rfc3339_nanoseconds(envelope.timestamp))
-        elif envelope.channel not in ("heartbeats", "subscriptions"):
-            self.unknown(envelope.channel)
+
+    def _answer(self, other: _Other, error: msgspec.ValidationError) -> None:
+        if other.type == "error":
+            is_limit = "limit" in other.message.lower()
+            self.refused(f"Coinbase says: {other.message}", pause_seconds=_PAUSE if is_limit else 0)
+            return
+        if other.sequence_num >= 0:
+            self._follow(other.sequence_num)
+        if other.sequence_num < 0 or other.channel in _KNOWN:
+            raise error
+        self.unknown(other.channel)
 
     @staticmethod
     def _request(verb: str, channel: str, symbols: list[str]) -> Send:
         request = {"type": verb, "product_ids": symbols, "channel": channel}
         return Send(msgspec.json.encode(request).decode())
 
-    def _update(self, event: _Level2, envelope: _Envelope) -> None:
+    def _update(self, event: _BookEvent, number: int, timestamp_ns: int) -> None:
         book = self.books.get(event.product_id)
         if book is None:
             return
-        bids: list[Level] = []
-        asks: list[Level] = []
-        for update in event.updates:
-            side = bids if update.side == "bid" else asks
-            side.append(level(update.price_level, update.new_quantity))
-        publish = self.publish_snapshot if event.type == "snapshot" else self.publish_delta
-        publish(
-            book,
-            tuple(bids),
-            tuple(asks),
-            exchange_sequence=envelope.sequence_num,
-            exchange_timestamp_ns=rfc3339_nanoseconds(envelope.timestamp),
-        )
+        updates = event.updates
+        bids = levels([(u.price_level, u.new_quantity) for u in updates if u.side == "bid"])
+        asks = levels([(u.price_level, u.new_quantity) for u in updates if u.side == "offer"])
+        if event.type == "snapshot":
+            self.publish_snapshot(book, bids, asks, number, timestamp_ns)
+        else:
+            book.delta(bids, asks, number, timestamp_ns)
 
     def _trade(self, trade: _Trade) -> None:
         book = self.books.get(trade.product_id)
@@ -216,8 +245,8 @@ class CoinbaseAdapter(ExchangeAdapter):
         self.counters.trades += self.publish_exact(
             lambda: Trade(
                 instrument,
-                Decimal64.parse(trade.price),
-                Decimal64.parse(trade.size),
+                decimal(trade.price),
+                decimal(trade.size),
                 rfc3339_nanoseconds(trade.time),
                 _TAKER_SIDE[trade.side],
                 trade.trade_id,
@@ -232,10 +261,10 @@ class CoinbaseAdapter(ExchangeAdapter):
         self.counters.quotes += self.publish_exact(
             lambda: Quote(
                 instrument,
-                Decimal64.parse(ticker.best_bid),
-                Decimal64.parse(ticker.best_bid_quantity),
-                Decimal64.parse(ticker.best_ask),
-                Decimal64.parse(ticker.best_ask_quantity),
+                decimal(ticker.best_bid),
+                decimal(ticker.best_bid_quantity),
+                decimal(ticker.best_ask),
+                decimal(ticker.best_ask_quantity),
                 timestamp_ns,
             )
         )

@@ -14,15 +14,14 @@ from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send, level
+from torq_codec import decimal, levels
+from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import milliseconds
 from torq_types import (
-    Decimal64,
     InvalidationReason,
-    Level,
     Side,
     Trade,
     Venue,
@@ -120,7 +119,7 @@ class GeminiAdapter(ExchangeAdapter):
         """Levels with prices and amounts as texts."""
         book = _whole_book.decode(body)
         bids, asks = (
-            tuple(level(entry.price, entry.amount) for entry in side)
+            levels([(entry.price, entry.amount) for entry in side])
             for side in (book.bids, book.asks)
         )
         return bids, asks
@@ -148,26 +147,25 @@ class GeminiAdapter(ExchangeAdapter):
         return Send(msgspec.json.encode(request).decode())
 
     def _update(self, message: _Message, book: PublishedBook) -> None:
-        bids: list[Level] = []
-        asks: list[Level] = []
-        for side, price, quantity in message.changes:
-            (bids if side == "buy" else asks).append(level(price, quantity))
+        changes = message.changes
+        bids = levels([change[1:] for change in changes if change[0] == "buy"])
+        asks = levels([change[1:] for change in changes if change[0] == "sell"])
         # Only the first message of a subscription brings recent trades along: the snapshot.
         if message.trades is not msgspec.UNSET:
-            self.publish_snapshot(book, tuple(bids), tuple(asks))
+            self.publish_snapshot(book, bids, asks)
             return
         if book.is_verified:
             misfit = book.book.misfit(bids, asks)
             if misfit is not None:
                 raise BookDoubtError(InvalidationReason.INCONSISTENT, f"{message.symbol}: {misfit}")
-        self.publish_delta(book, tuple(bids), tuple(asks))
+        book.delta(bids, asks)
 
     def _trade(self, message: _Message, book: PublishedBook) -> None:
         self.counters.trades += self.publish_exact(
             lambda: Trade(
                 book.book.instrument,
-                Decimal64.parse(message.price),
-                Decimal64.parse(message.quantity),
+                decimal(message.price),
+                decimal(message.quantity),
                 milliseconds(message.timestamp),
                 _SIDES[message.side],
                 str(message.tid),

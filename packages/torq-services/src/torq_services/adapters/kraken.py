@@ -14,14 +14,15 @@ from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send, level
+from torq_codec import decimal, levels
+from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import Levels
 from torq_services.adapters.instruments import Listed
 from torq_services.adapters.kraken_listing import ASSETS, PAIRS, STATUS, read_pairs
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_services.state import kraken_checksum
-from torq_types import Decimal64, InvalidationReason, Quote, Side, Trade, UnknownSymbolError, Venue
+from torq_types import InvalidationReason, Quote, Side, Trade, UnknownSymbolError, Venue
 
 __all__ = ["KrakenAdapter"]
 
@@ -116,9 +117,14 @@ _other = msgspec.json.Decoder(_Other)
 _KNOWN = ("book", "trade", "ticker", "heartbeat", "instrument", "status")
 
 
+class _WholeLevel(msgspec.Struct, array_like=True):
+    price: str
+    volume: str
+
+
 class _WholeBook(msgspec.Struct):
-    asks: list[tuple[str, str, msgspec.Raw]]
-    bids: list[tuple[str, str, msgspec.Raw]]
+    asks: list[_WholeLevel]
+    bids: list[_WholeLevel]
 
 
 class _WholeBooks(msgspec.Struct):
@@ -181,7 +187,7 @@ class KrakenAdapter(ExchangeAdapter):
             raise ValueError(f"Kraken says: {problem}")
         (book,) = answer.result.values()
         bids, asks = (
-            tuple(level(price, volume) for price, volume, _ in side)
+            levels([(entry.price, entry.volume) for entry in side])
             for side in (book.bids, book.asks)
         )
         return bids, asks
@@ -236,14 +242,13 @@ class KrakenAdapter(ExchangeAdapter):
         book = self.books.get(update.symbol)
         if book is None:
             return
-        publish = self.publish_snapshot if is_whole else self.publish_delta
-        publish(
-            book,
-            tuple(level(_digits(entry.price), _digits(entry.qty)) for entry in update.bids),
-            tuple(level(_digits(entry.price), _digits(entry.qty)) for entry in update.asks),
-            exchange_timestamp_ns=rfc3339_nanoseconds(update.timestamp) if update.timestamp else 0,
-            checksum=update.checksum,
-        )
+        bids = levels([(entry.price, entry.qty) for entry in update.bids])
+        asks = levels([(entry.price, entry.qty) for entry in update.asks])
+        timestamp_ns = rfc3339_nanoseconds(update.timestamp) if update.timestamp else 0
+        if is_whole:
+            self.publish_snapshot(book, bids, asks, 0, timestamp_ns, update.checksum)
+        else:
+            book.delta(bids, asks, 0, timestamp_ns, update.checksum)
 
     def _trade(self, trade: _Trade) -> None:
         book = self.books.get(trade.symbol)
@@ -253,8 +258,8 @@ class KrakenAdapter(ExchangeAdapter):
         self.counters.trades += self.publish_exact(
             lambda: Trade(
                 instrument,
-                Decimal64.parse(_digits(trade.price)),
-                Decimal64.parse(_digits(trade.qty)),
+                decimal(trade.price),
+                decimal(trade.qty),
                 rfc3339_nanoseconds(trade.timestamp),
                 _SIDES.get(trade.side, Side.UNKNOWN),
                 str(trade.trade_id),
@@ -269,10 +274,10 @@ class KrakenAdapter(ExchangeAdapter):
         self.counters.quotes += self.publish_exact(
             lambda: Quote(
                 instrument,
-                Decimal64.parse(_digits(ticker.bid)),
-                Decimal64.parse(_digits(ticker.bid_qty)),
-                Decimal64.parse(_digits(ticker.ask)),
-                Decimal64.parse(_digits(ticker.ask_qty)),
+                decimal(ticker.bid),
+                decimal(ticker.bid_qty),
+                decimal(ticker.ask),
+                decimal(ticker.ask_qty),
                 rfc3339_nanoseconds(ticker.timestamp) if ticker.timestamp else 0,
             )
         )
@@ -281,8 +286,3 @@ class KrakenAdapter(ExchangeAdapter):
         for pair in message.data.pairs:
             if pair.symbol in self.books:
                 self.status_changed(pair.symbol, STATUS.get(pair.status))
-
-
-def _digits(number: msgspec.Raw) -> str:
-    """A JSON number exactly as it was sent."""
-    return str(number, "ascii")

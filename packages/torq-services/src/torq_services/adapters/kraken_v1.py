@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter, Request, Send, level
+from torq_codec import decimal, levels
+from torq_services.adapters.base import ExchangeAdapter, Request, Send
 from torq_services.adapters.books import PublishedBook
 from torq_services.adapters.instruments import Listed
 from torq_services.adapters.kraken_listing import ASSETS, PAIRS, read_pairs
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import unix_nanoseconds
 from torq_services.state import kraken_checksum
-from torq_types import Decimal64, InvalidationReason, Level, Quote, Side, Trade, Venue
+from torq_types import InvalidationReason, Quote, Side, Trade, Venue
 
 __all__ = ["KrakenV1Adapter"]
 
@@ -34,17 +35,15 @@ class _Event(msgspec.Struct):
     pair: str = ""
 
 
-class _Level(msgspec.Struct, array_like=True, gc=False):
-    price: str
-    volume: str
-    timestamp: str = ""
+_Levels = list[list[str]]
+"""Price, volume, time, and "r" where the level was sent again."""
 
 
 class _Book(msgspec.Struct, gc=False):
-    a: list[_Level] = []
-    b: list[_Level] = []
-    whole_asks: list[_Level] | None = msgspec.field(default=None, name="as")
-    whole_bids: list[_Level] | None = msgspec.field(default=None, name="bs")
+    a: _Levels = []
+    b: _Levels = []
+    whole_asks: _Levels | None = msgspec.field(default=None, name="as")
+    whole_bids: _Levels | None = msgspec.field(default=None, name="bs")
     c: str = ""
 
 
@@ -63,7 +62,14 @@ class _Ticker(msgspec.Struct):
 _event = msgspec.json.Decoder(_Event)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-_book = msgspec.json.Decoder(_Book)
+_books = (
+    msgspec.json.Decoder(tuple[int, _Book, str, str]),
+    # What changes both sides has an object for each; the checksum is in the last.
+    msgspec.json.Decoder(tuple[int, _Book, _Book, str, str]),
+)
+_BOOK = b'"book-'
+_TAIL = 60
+"""Channel and pair stand within so many bytes of a message's end."""
 _trades = msgspec.json.Decoder(list[_Trade])
 _ticker = msgspec.json.Decoder(_Ticker)
 
@@ -107,6 +113,13 @@ class KrakenV1Adapter(ExchangeAdapter):
         if not frame.startswith(b"["):
             self._event(_event.decode(frame))
             return
+        if _BOOK in frame[-_TAIL:]:
+            message = _books[frame.count(b"{") == 2].decode(frame)
+            pair = message[-1]
+            book = self.books.get(pair)
+            if book is not None:
+                self.attempt(pair, self._update, message[1:-2], book)
+            return
         parts = _parts.decode(frame)
         if len(parts) < 4:
             raise ValueError(
@@ -116,9 +129,7 @@ class KrakenV1Adapter(ExchangeAdapter):
         book = self.books.get(pair)
         if book is None:
             return
-        if channel.startswith("book-"):
-            self.attempt(pair, self._update, parts[1:-2], book)
-        elif channel == "trade":
+        if channel == "trade":
             for trade in _trades.decode(parts[1]):
                 self._trade(trade, book)
         elif channel == "ticker":
@@ -149,31 +160,27 @@ class KrakenV1Adapter(ExchangeAdapter):
         elif event.event not in ("heartbeat", "pong"):
             self.unknown(event.event)
 
-    def _update(self, contents: list[msgspec.Raw], book: PublishedBook) -> None:
-        # A message that changes both sides has an object for each; the checksum is in the last.
-        first, *others = [_book.decode(part) for part in contents]
+    def _update(self, contents: tuple[_Book, ...], book: PublishedBook) -> None:
+        first, last = contents[0], contents[-1]
         if first.whole_asks is not None or first.whole_bids is not None:
+            bids, asks = first.whole_bids or [], first.whole_asks or []
             self.publish_snapshot(
-                book, _levels(first.whole_bids or []), _levels(first.whole_asks or []),
-                exchange_timestamp_ns=_latest(first.whole_bids or [], first.whole_asks or []),
-            )  # fmt: skip
+                book, levels(bids), levels(asks), exchange_timestamp_ns=_latest(bids, asks)
+            )
             return
-        bids, asks, checksum = first.b, first.a, first.c
-        for other in others:
-            bids, asks, checksum = bids + other.b, asks + other.a, other.c
-        if not checksum:
+        bids, asks = first.b or last.b, first.a or last.a
+        if not last.c:
             raise ValueError("a book update without its checksum")
-        self.publish_delta(
-            book, _levels(bids), _levels(asks), exchange_timestamp_ns=_latest(bids, asks),
-            checksum=int(checksum),
+        book.delta(levels(bids), levels(asks), exchange_timestamp_ns=_latest(bids, asks),
+            checksum=int(last.c),
         )  # fmt: skip
 
     def _trade(self, trade: _Trade, book: PublishedBook) -> None:
         self.counters.trades += self.publish_exact(
             lambda: Trade(
                 book.book.instrument,
-                Decimal64.parse(trade.price),
-                Decimal64.parse(trade.volume),
+                decimal(trade.price),
+                decimal(trade.volume),
                 unix_nanoseconds(trade.time),
                 _SIDES.get(trade.side, Side.UNKNOWN),
                 "",
@@ -184,19 +191,18 @@ class KrakenV1Adapter(ExchangeAdapter):
         self.counters.quotes += self.publish_exact(
             lambda: Quote(
                 book.book.instrument,
-                Decimal64.parse(ticker.b[0]),
-                Decimal64.parse(ticker.b[2]),
-                Decimal64.parse(ticker.a[0]),
-                Decimal64.parse(ticker.a[2]),
+                decimal(ticker.b[0]),
+                decimal(ticker.b[2]),
+                decimal(ticker.a[0]),
+                decimal(ticker.a[2]),
                 0,
             )
         )
 
 
-def _levels(entries: list[_Level]) -> tuple[Level, ...]:
-    return tuple([level(entry.price, entry.volume) for entry in entries])
-
-
-def _latest(bids: list[_Level], asks: list[_Level]) -> int:
+def _latest(bids: _Levels, asks: _Levels) -> int:
     """When the newest of these levels was set; they have times, and their message has none."""
-    return unix_nanoseconds(max([entry.timestamp for entry in bids + asks], default="0"))
+    entries = bids + asks if bids and asks else bids or asks
+    if len(entries) == 1:
+        return unix_nanoseconds(entries[0][2])
+    return unix_nanoseconds(max([entry[2] for entry in entries], default="0"))

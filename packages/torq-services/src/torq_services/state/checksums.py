@@ -7,8 +7,7 @@ Source: Kraken's guides "Book checksum (WebSocket v1)" and "(WebSocket v2)".
 
 from __future__ import annotations
 
-from zlib import crc32
-
+from torq_codec import kernel
 from torq_services.state.order_book import OrderBook
 
 __all__ = ["kraken_checksum"]
@@ -22,5 +21,5 @@ def kraken_checksum(book: OrderBook) -> int:
     A :class:`torq_types.Decimal64` keeps the digits that came, so its mantissa is what Kraken
     calls the number without point and leading zeros.
     """
-    bids, asks = book.top_digits(_LEVELS)
-    return crc32("".join(asks + bids).encode())
+    digits = book.top_digits(_LEVELS)
+    return kernel.crc32(digits, 0, len(digits))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from torq_services.state.book_side import BookSide
+from torq_codec import BookSide
 from torq_types import (
     TLV,
     InstrumentId,
@@ -21,7 +21,7 @@ from torq_types import (
 
 __all__ = ["OrderBook"]
 
-_FIRST_EXPONENT = -8
+_OF_BOOKS = (L2Delta, L2Snapshot, L2Reset, StateInvalidation)
 
 
 class OrderBook:
@@ -32,20 +32,24 @@ class OrderBook:
     with the exchange's digits, and compared as integers of ``10**price_exponent``.
     """
 
-    def __init__(self, instrument: InstrumentId, *, keeps_digits: bool = False) -> None:
-        """``keeps_digits`` makes :meth:`top_digits` quick, for those who ask after each change."""
-        self._keeps_digits = keeps_digits
+    def __init__(self, instrument: InstrumentId) -> None:
         self.instrument = instrument
         self.status: Literal["verified", "stale"] = "stale"
         self.reason = InvalidationReason.OTHER
         """Why it is stale; of no meaning while it is verified."""
         self.sequence = 0
         """The book sequence of the last TLV applied."""
-        self.price_exponent = _FIRST_EXPONENT
-        self.quantity_exponent = _FIRST_EXPONENT
+        self._bids, self._asks = BookSide(1), BookSide(-1)
+
+    @property
+    def price_exponent(self) -> int:
+        """Every price that was ever in the book is a whole number of ``10**price_exponent``."""
+        return self._bids.exponent
+
+    @property
+    def quantity_exponent(self) -> int:
         """Every quantity in the book is a whole number of ``10**quantity_exponent``."""
-        self._bids = self._side(1, ())
-        self._asks = self._side(-1, ())
+        return min(self._bids.quantity_exponent, self._asks.quantity_exponent)
 
     def apply(self, tlv: TLV) -> bool:
         """Take one TLV; returns whether it concerned this book.
@@ -56,20 +60,36 @@ class OrderBook:
         if isinstance(tlv, SequenceGap):
             self.invalidate(InvalidationReason.SEQUENCE_GAP)
             return True
-        if not isinstance(tlv, L2Snapshot | L2Delta | L2Reset | StateInvalidation):
-            return False
-        if tlv.instrument != self.instrument:
+        if not isinstance(tlv, _OF_BOOKS) or tlv.instrument != self.instrument:
             return False
         if isinstance(tlv, L2Delta):
-            self._apply_delta(tlv)
+            self.apply_delta(tlv)
         elif isinstance(tlv, L2Snapshot):
             self._apply_snapshot(tlv)
         else:
             if isinstance(tlv, L2Reset):
-                self._bids, self._asks = self._side(1, ()), self._side(-1, ())
+                self._bids, self._asks = BookSide(1), BookSide(-1)
                 self.sequence = tlv.book_sequence
             self.invalidate(tlv.reason)
         return True
+
+    def apply_delta(self, delta: L2Delta) -> None:
+        """Take a delta of this very instrument, as :meth:`apply` does."""
+        if self.status == "stale":
+            return
+        if delta.book_sequence != self.sequence + 1:
+            self.invalidate(InvalidationReason.SEQUENCE_GAP)
+            return
+        self.sequence = delta.book_sequence
+        bids, asks = self._bids, self._asks
+        if delta.bids:
+            bids.put_all(delta.bids)
+        if delta.asks:
+            asks.put_all(delta.asks)
+        if bids.exponent != asks.exponent:
+            self._align()
+        if bids.crosses(asks):
+            self.invalidate(InvalidationReason.CROSSED)
 
     def invalidate(self, reason: InvalidationReason) -> None:
         """Mark the book stale, whatever it was."""
@@ -107,9 +127,9 @@ class OrderBook:
         """The ``count`` best bids and asks, best first, whether or not they can be trusted."""
         return self._bids.top(count), self._asks.top(count)
 
-    def top_digits(self, count: int) -> tuple[list[str], list[str]]:
-        """The digits of the ``count`` best bids and asks, as exchanges' checksums want them."""
-        return self._bids.top_digits(count), self._asks.top_digits(count)
+    def top_digits(self, count: int) -> bytes:
+        """The digits of the ``count`` best asks, then bids: what checksums are made of."""
+        return self._asks.top_digits(count) + self._bids.top_digits(count)
 
     def depth(self) -> tuple[int, int]:
         """How many bids and asks there are."""
@@ -122,19 +142,16 @@ class OrderBook:
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid is not below the best ask: no exchange's book ever is."""
-        bids, asks = self._bids, self._asks
-        return bool(bids and asks and bids.best_price >= asks.best_price)
+        return self._bids.crosses(self._asks)
 
     def misfit(self, bids: Iterable[Level], asks: Iterable[Level]) -> str | None:
         """What in a delta does not fit this book: a removal of nothing, a change to the same.
 
         Feeds that number nothing give no better sign of a lost or repeated update.
         """
-        for level in (*bids, *asks):
-            self._widen(level)
         for side, levels in ((self._bids, bids), (self._asks, asks)):
             for level in levels:
-                known = side.get(self._key(level))
+                known = side.get(level)
                 if known is None and not level.quantity.mantissa:
                     return f"{level.price} is removed and was not there"
                 if known is not None and known.quantity == level.quantity:
@@ -142,53 +159,20 @@ class OrderBook:
         return None
 
     def _apply_snapshot(self, snapshot: L2Snapshot) -> None:
-        for level in (*snapshot.bids, *snapshot.asks):
-            self._widen(level)
-        # Some feeds list a level with a quantity of zero: there is nothing at that price.
-        self._bids = self._side(1, snapshot.bids)
-        self._asks = self._side(-1, snapshot.asks)
+        self._bids = BookSide(1, snapshot.bids)
+        self._asks = BookSide(-1, snapshot.asks)
+        self._align()
         self.sequence = snapshot.book_sequence
         if self.is_crossed:
             self.invalidate(InvalidationReason.CROSSED)
         else:
             self.status = "verified"
 
-    def _apply_delta(self, delta: L2Delta) -> None:
-        if self.status == "stale":
-            return
-        if delta.book_sequence != self.sequence + 1:
-            self.invalidate(InvalidationReason.SEQUENCE_GAP)
-            return
-        for level in (*delta.bids, *delta.asks):
-            self._widen(level)
-        for side, levels in ((self._bids, delta.bids), (self._asks, delta.asks)):
-            for level in levels:
-                if level.quantity.mantissa:
-                    side.put(self._key(level), level)
-                else:
-                    side.remove(self._key(level))
-        self.sequence = delta.book_sequence
-        if self.is_crossed:
-            self.invalidate(InvalidationReason.CROSSED)
-
-    def _side(self, sign: int, levels: Iterable[Level]) -> BookSide:
-        entries = ((self._key(entry), entry) for entry in levels if entry.quantity.mantissa)
-        return BookSide(sign, entries, keeps_digits=self._keeps_digits)
-
-    def _key(self, level: Level) -> int:
-        price = level.price
-        finer = price.exponent - self.price_exponent
-        return price.mantissa * int(10**finer) if finer else price.mantissa
-
-    def _widen(self, level: Level) -> None:
-        """Make room for finer digits than seen so far; exact, and rare."""
-        if level.quantity.exponent < self.quantity_exponent:
-            self.quantity_exponent = level.quantity.exponent
-        finer = self.price_exponent - level.price.exponent
-        if finer > 0:
-            self.price_exponent -= finer
-            factor = int(10**finer)
-            self._bids, self._asks = self._bids.rescaled(factor), self._asks.rescaled(factor)
+    def _align(self) -> None:
+        """Both sides count prices alike: in the finer unit of the two."""
+        finest = min(self._bids.exponent, self._asks.exponent)
+        self._bids.rescale(finest)
+        self._asks.rescale(finest)
 
     def _require_verified(self) -> None:
         if self.status != "verified":

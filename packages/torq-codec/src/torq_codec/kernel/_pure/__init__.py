@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torq_codec.kernel._pure.levels import BookSide, decimal, levels
 from torq_codec.kernel._pure.messages import (
     Message,
     MessageBuilder,
@@ -25,6 +26,7 @@ from torq_codec.kernel._pure.streams import (
 )
 
 __all__ = [
+    "BookSide",
     "Filter",
     "Message",
     "MessageBuilder",
@@ -34,11 +36,13 @@ __all__ = [
     "build",
     "count",
     "crc32",
+    "decimal",
     "fence",
     "find_magic",
     "gather",
     "implementation",
     "iter_messages",
+    "levels",
     "load_u64",
     "parse_message",
     "plan_for",
