@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from exchanges import EXCHANGES, trial
+from exchanges import EXCHANGES, UNSEEN, possible_faults, trial
 
 from torq_services.venues.simulated import Fault, FaultLine, fault_plan
 
-# Gemini numbers nothing: what is lost, comes twice or in another order is found when it does not
-# fit the book, or by the next comparison over REST, and not before.
-UNSEEN = {"gemini": {Fault.DROP, Fault.DUPLICATE, Fault.REORDER}}
 AT_ONCE = 6
 
 
@@ -24,20 +21,9 @@ async def survive(name: str, seed: int, kinds: set[Fault], count: int) -> None:
         assert not attempt.witness.wrong, (name, seed, done, attempt.witness.wrong[:3])
 
 
-def possible(name: str) -> list[Fault]:
-    """What can be done to an exchange: some number nothing, some send no checksum."""
-    none = {
-        "coinbase": {Fault.CHECKSUM},
-        "binance": {Fault.CHECKSUM},
-        "gemini": {Fault.CHECKSUM, Fault.SEQUENCE_JUMP},
-        "kraken": {Fault.SEQUENCE_JUMP},
-    }
-    return [fault for fault in Fault if fault not in none[name]]
-
-
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_each_fault_alone(name: str) -> None:
-    faults = possible(name)
+    faults = possible_faults(name)
     for first in range(0, len(faults), AT_ONCE):
         async with asyncio.TaskGroup() as runs:
             for seed, fault in enumerate(faults[first : first + AT_ONCE], first):
@@ -48,7 +34,7 @@ async def test_each_fault_alone(name: str) -> None:
 async def test_seeded_scripts_of_faults(name: str, request: pytest.FixtureRequest) -> None:
     """50 scripts over the four exchanges; with ``--long`` a thousand."""
     scripts = 250 if request.config.getoption("--long") else 13
-    faults = set(possible(name))
+    faults = set(possible_faults(name))
     for first in range(0, scripts, AT_ONCE):
         batch = range(first, min(first + AT_ONCE, scripts))
         async with asyncio.TaskGroup() as runs:
@@ -57,8 +43,8 @@ async def test_seeded_scripts_of_faults(name: str, request: pytest.FixtureReques
 
 
 async def test_the_same_seed_is_the_same_script() -> None:
-    scripts = [fault_plan(7, possible("kraken"), 200, 6) for _ in range(2)]
-    assert scripts[0] == scripts[1] != fault_plan(8, possible("kraken"), 200, 6)
+    scripts = [fault_plan(7, possible_faults("kraken"), 200, 6) for _ in range(2)]
+    assert scripts[0] == scripts[1] != fault_plan(8, possible_faults("kraken"), 200, 6)
     done = []
     for _ in range(2):
         line = FaultLine(dict(scripts[0]), trial("kraken", 7, [Fault.DROP], count=1).venue, 7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 
 import httpx
@@ -157,6 +157,7 @@ class Feed:
         keepalive_seconds = self._settings.keepalive or adapter.heartbeat_seconds
         next_keepalive = loop.time() + keepalive_seconds
         next_audit, turns = loop.time(), itertools.cycle(list(adapter.books))
+        auditing: asyncio.Task[None] | None = None
         sending = asyncio.create_task(self._serve(connection, client, pending))
         try:
             while not connection.ended:
@@ -180,9 +181,11 @@ class Feed:
                     next_keepalive = now + keepalive_seconds
                     adapter.requests.append(Send(keepalive))
                 every = adapter.audit_seconds if audit is None else audit
-                if every and adapter.books and now >= next_audit:
+                # One at a time: limits may make it wait longer than until the next is due.
+                is_free = auditing is None or auditing.done()
+                if every and adapter.books and now >= next_audit and is_free:
                     next_audit = now + every / len(adapter.books)
-                    self._spawn(pending, self._audit(next(turns), client))
+                    auditing = self._spawn(pending, self._audit(next(turns), client))
         finally:
             for task in (sending, *pending):
                 task.cancel()
@@ -244,19 +247,22 @@ class Feed:
             self._news.set()
 
     async def _audit(self, symbol: str, client: httpx.AsyncClient) -> None:
+        await asyncio.sleep(self._weight.spend(asyncio.get_running_loop().time()))
         fetch = self._adapter.begin_audit(symbol)
         if fetch is not None:
-            await asyncio.sleep(self._weight.spend(asyncio.get_running_loop().time()))
             await self._fetch(fetch, client)
             await asyncio.sleep(self._settings.settle)
             self._adapter.judge_audit(symbol)
             self._news.set()
 
     @staticmethod
-    def _spawn(pending: set[asyncio.Task[None]], work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(
+        pending: set[asyncio.Task[None]], work: Coroutine[None, None, None]
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         pending.add(task)
         task.add_done_callback(pending.discard)
+        return task
 
     def _heed(self, response: httpx.Response) -> None:
         if response.status_code in _TOO_MANY:

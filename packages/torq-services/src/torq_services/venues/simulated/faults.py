@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Iterable
 from enum import Enum
 from typing import Protocol
@@ -121,6 +122,7 @@ class FaultLine:
 
     def __init__(self, plan: dict[int, Fault], dialect: Dialect, seed: int) -> None:
         self._waiting = dict(plan)
+        self._places = sorted(plan)
         self._dialect = dialect
         self._chance = random.Random(seed)
         self._count = 0
@@ -141,6 +143,7 @@ class FaultLine:
     def call_off(self) -> None:
         """Let everything pass from now on."""
         self._waiting.clear()
+        self._places.clear()
 
     def actions(self, text: str) -> list[Action]:
         """What to do instead of sending ``text``."""
@@ -150,8 +153,7 @@ class FaultLine:
         return [*actions, Text(held)] if held is not None else actions
 
     def _actions(self, text: str) -> list[Action]:
-        due = [place for place in sorted(self._waiting) if place <= self._count]
-        for place in due:
+        for place in self._places[: bisect_right(self._places, self._count)]:
             fault = self._waiting[place]
             if fault is Fault.SNAPSHOT_DISCONNECT and not self._dialect.is_snapshot(text):
                 if self._is_breaking_off:
@@ -162,6 +164,7 @@ class FaultLine:
             actions = self._apply(fault, text)
             if actions is not None:
                 del self._waiting[place]
+                self._places.remove(place)
                 self._is_breaking_off &= fault is not Fault.SNAPSHOT_DISCONNECT
                 self.done.append((self._count, fault))
                 return actions

@@ -1,8 +1,9 @@
-"""Books that nobody doubts: a seeded market, every state of which is remembered."""
+"""Books that nobody doubts: a seeded market that remembers what they were."""
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -78,21 +79,27 @@ class Market:
 
     def __init__(
         self, instruments: Iterable[SimulatedInstrument], seed: int, *, levels: int = _LEVELS,
-        depth: int = 0, is_remembered: bool = True,
+        depth: int = 0, remembers: int | None = None,
     ) -> None:  # fmt: skip
-        """``depth`` is how much of each book is compared; 0 for all of it."""
+        """``depth`` is how much of each book is compared, 0 for all of it; of each book the last
+        ``remembers`` states are known, None for all of them."""
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self._chance = random.Random(seed)
         self._levels = levels
         self._depth = depth
-        self._is_remembered = is_remembered
         self.books = {s: self._first(i) for s, i in self.instruments.items()}
         self.updates = dict.fromkeys(self.instruments, 1000)
         """The last update id of each book."""
-        self.history: dict[str, dict[BookState, list[int]]] = {s: {} for s in self.instruments}
-        """Every state that each book was ever in, with the last update ids at which it was."""
+        # States by their hashes: those of a long run would not fit into memory.
+        self._versions: dict[str, dict[int, list[int]]] = {s: {} for s in self.instruments}
+        self._recent: dict[str, deque[int]] = {s: deque() for s in self.instruments}
+        self._remembers = remembers
         for symbol in self.instruments:
             self._remember(symbol)
+
+    def versions(self, symbol: str, state: BookState) -> list[int]:
+        """The update ids at which a book was in this state; none where it never was."""
+        return self._versions[symbol].get(hash(state), [])
 
     def step(self) -> Change:
         """One instrument's book changes."""
@@ -142,9 +149,15 @@ class Market:
                 del side[order[-1]]
 
     def _remember(self, symbol: str) -> None:
-        if self._is_remembered:
-            state = self.books[symbol].state(self._depth)
-            self.history[symbol].setdefault(state, []).append(self.updates[symbol])
+        state = hash(self.books[symbol].state(self._depth))
+        versions, recent = self._versions[symbol], self._recent[symbol]
+        versions.setdefault(state, []).append(self.updates[symbol])
+        recent.append(state)
+        if self._remembers is not None and len(recent) > self._remembers:
+            oldest = recent.popleft()
+            del versions[oldest][0]
+            if not versions[oldest]:
+                del versions[oldest]
 
 
 def _difference(before: dict[int, int], after: dict[int, int]) -> tuple[tuple[int, int], ...]:
