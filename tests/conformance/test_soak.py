@@ -26,7 +26,12 @@ async def soaked(name: str, seconds: int, per_second: int) -> Report:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(_SUPPORT)},
     )  # fmt: skip
-    out, problems = await process.communicate()
+    try:
+        out, problems = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 0, f"{name}: {problems.decode()[-2000:]}"
     return msgspec.json.decode(out, type=Report)
 
@@ -43,10 +48,9 @@ def judge(report: Report) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("long_run")
 async def test_ten_minutes_of_four_venues_under_faults() -> None:
-    reports = await asyncio.gather(
-        *(soaked(name, _SECONDS, _PER_SECOND) for name in EXCHANGES)
-    )  # fmt: skip
-    for report in reports:
+    async with asyncio.TaskGroup() as group:
+        runs = [group.create_task(soaked(name, _SECONDS, _PER_SECOND)) for name in EXCHANGES]
+    for report in [run.result() for run in runs]:
         judge(report)
         # What is remembered of the market fills up in the first minute.
         calm = report.resident_mib[len(report.resident_mib) // 4 :]

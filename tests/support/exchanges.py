@@ -54,6 +54,12 @@ class CheckedKraken(KrakenAdapter):
     audit_seconds = 0
 
 
+class BriefBinance(BinanceAdapter):
+    """Binance with snapshots that cost little of its limits: many are taken here."""
+
+    snapshot_levels = 1000
+
+
 class Exchange(msgspec.Struct, frozen=True):
     """What belongs together."""
 
@@ -79,7 +85,7 @@ EXCHANGES = {
     for exchange in (
         Exchange("coinbase", CoinbaseAdapter, SimulatedCoinbase, ("BTC-USD", "ETH-USD")),
         Exchange("kraken", CheckedKraken, SimulatedKraken, ("BTC/USD", "ETH/USD"), "/v2", DEPTH),
-        Exchange("binance", BinanceAdapter, SimulatedBinance, ("BTCUSDT", "ETHUSDT"), "/stream"),
+        Exchange("binance", BriefBinance, SimulatedBinance, ("BTCUSDT", "ETHUSDT"), "/stream"),
         Exchange(
             "gemini", GeminiAdapter, SimulatedGemini, ("BTCUSD", "ETHUSD"), "/v2/marketdata",
             audit=0.3,
@@ -189,15 +195,7 @@ class Trial:
     async def running(self, settings: FeedSettings = QUICK) -> AsyncIterator[Trial]:
         """Serve and follow; in step when it begins."""
         async with self.venue.serving():
-            base = f"127.0.0.1:{self.venue.port}"
-            self.feed = Feed(
-                self.adapter,
-                url=f"ws://{base}{self.exchange.path}",
-                rest_url=f"http://{base}",
-                settings=msgspec.structs.replace(settings, audit=self.exchange.audit),
-                backoff=Backoff(first=0.02, most=0.1, chance=random.Random(1)),
-                breaker=CircuitBreaker(failures=1000),
-            )
+            self.feed = self.unconnected_feed(settings)
             following = asyncio.create_task(self.feed.run())
             try:
                 await self.until(lambda: self.adapter.is_in_step, "the first snapshots")
@@ -205,6 +203,18 @@ class Trial:
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
+
+    def unconnected_feed(self, settings: FeedSettings = QUICK) -> Feed:
+        """A feed that knows where the venue is."""
+        base = f"127.0.0.1:{self.venue.port}"
+        return Feed(
+            self.adapter,
+            url=f"ws://{base}{self.exchange.path}",
+            rest_url=f"http://{base}",
+            settings=msgspec.structs.replace(settings, audit=self.exchange.audit),
+            backoff=Backoff(first=0.02, most=0.1, chance=random.Random(1)),
+            breaker=CircuitBreaker(failures=1000),
+        )
 
     async def until(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
         """Wait, and say what was waited for in vain."""
@@ -224,10 +234,10 @@ class Trial:
             assert asyncio.get_running_loop().time() < deadline, self.venue.faults.done
         await self.settled()
 
-    async def settled(self) -> None:
+    async def settled(self, seconds: float = 30) -> None:
         """The market is quiet, and the reader has its books."""
         await self.until(
-            lambda: all(map(self.witness.is_true, self.exchange.symbols)), "the true books"
+            lambda: all(map(self.witness.is_true, self.exchange.symbols)), "the true books", seconds
         )
 
 

@@ -71,6 +71,10 @@ class Connection(WSListener):
         self.ended = self.ended or "the connection broke off"
         self._wake()
 
+    def age(self) -> float:
+        """Seconds since the last message came, or since the connection was made."""
+        return self._loop.time() - self.heard_at
+
     def send(self, text: str) -> None:
         """Send a message; one to a connection that is over goes nowhere."""
         if self._transport is not None and not self.ended:

@@ -80,10 +80,12 @@ class Feed:
         self.state: FeedState = "connecting"
         self.connects = 0
         self._meter = FeedMeter(adapter)
+        self._connected: Connection | None = None
 
     def health(self) -> FeedHealth:
         """For the console, metrics and ``torq status``."""
-        return self._meter.measure(self.state, self.connects, self._breaker.trips)
+        age = None if self._connected is None else int(self._connected.age() * 1000)
+        return self._meter.measure(self.state, self.connects, self._breaker.trips, age)
 
     async def run(self) -> None:
         """Follow the exchange for ever; on cancellation declare the books stale."""
@@ -138,9 +140,11 @@ class Feed:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         connection = await open_connection(self._url, self._adapter.receive, self._news.set)
+        self._connected = connection
         try:
             yield connection
         finally:
+            self._connected = None
             await connection.close()
 
     async def _follow(self, connection: Connection, client: httpx.AsyncClient) -> None:
@@ -174,7 +178,7 @@ class Feed:
                     raise ConnectionLostError("snapshots were asked for again and again in vain")
                 now = loop.time()
                 allowed = silence if is_in_step else silence + self._settings.open_silence
-                if now - connection.heard_at > allowed:
+                if connection.age() > allowed:
                     raise TimeoutError
                 keepalive = adapter.keepalive()
                 if keepalive is not None and now >= next_keepalive:

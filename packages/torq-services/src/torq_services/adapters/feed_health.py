@@ -55,12 +55,24 @@ class FeedHealth(msgspec.Struct):
     books: dict[str, BookHealth]
     rate: int = 0
     """Messages a second."""
+    age_ms: int | None = None
+    """Since the last message; None while there is no connection."""
     pauses: int = 0
     """How often the circuit breaker opened."""
     resyncs: int = 0
     """Snapshots asked for."""
     unlisted: list[str] = []
     """Symbols asked for that the exchange does not list."""
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first."""
+        return max(0, self.connects - 1)
+
+    @property
+    def errors(self) -> int:
+        """Messages that could not be used, and requests that the exchange refused."""
+        return self.counters.malformed + self.counters.precision_errors + self.counters.refusals
 
 
 class FeedMeter:
@@ -77,7 +89,9 @@ class FeedMeter:
         self._frames = 0
         self._updates: dict[str, int] = {}
 
-    def measure(self, state: FeedState, connects: int, pauses: int) -> FeedHealth:
+    def measure(
+        self, state: FeedState, connects: int, pauses: int, age_ms: int | None
+    ) -> FeedHealth:
         """The account at this moment."""
         adapter, now_ns = self._adapter, self._clock()
         elapsed_ns = max(1, now_ns - self._at_ns)
@@ -93,6 +107,7 @@ class FeedMeter:
             adapter.counters,
             books,
             rate,
+            age_ms,
             pauses,
             adapter.resync.requests,
             sorted(adapter.unlisted),

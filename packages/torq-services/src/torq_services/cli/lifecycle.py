@@ -224,11 +224,32 @@ def _print_status(found: InstanceStatus) -> None:
         )
     printer.print(table)
     if found.feeds:
-        printer.print(_books_table(found.feeds))
+        printer.print(feeds_table(found.feeds))
+        printer.print(books_table(found.feeds))
     printer.print(f"Console: {found.console}")
 
 
-def _books_table(feeds: list[FeedHealth]) -> Table:
+def feeds_table(feeds: list[FeedHealth]) -> Table:
+    """Every exchange's connection."""
+    table = Table(box=None, pad_edge=False, title="Feeds", title_justify="left")
+    table.add_column("exchange", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for heading in ("msg/s", "age (ms)", "reconnects", "resyncs", "errors", "unknown"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for feed in feeds:
+        colour = "green" if feed.state == "in step" else "red"
+        counts = (feed.reconnects, feed.resyncs, feed.errors, feed.counters.unknown_messages)
+        table.add_row(
+            feed.venue,
+            f"[{colour}]{feed.state}[/{colour}]",
+            str(feed.rate),
+            "-" if feed.age_ms is None else str(feed.age_ms),
+            *map(str, counts),
+        )
+    return table
+
+
+def books_table(feeds: list[FeedHealth]) -> Table:
     """Every book: how it stands, and what has happened to it."""
     table = Table(box=None, pad_edge=False, title="Books", title_justify="left")
     table.add_column("instrument", no_wrap=True)

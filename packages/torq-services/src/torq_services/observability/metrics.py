@@ -16,15 +16,16 @@ __all__ = ["EXPOSITION_TYPE", "exposition"]
 
 EXPOSITION_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-_Feed = Callable[[FeedHealth], int]
+_Feed = Callable[[FeedHealth], int | None]
 _Book = Callable[[BookHealth], int | None]
 _FEED_GAUGES: tuple[tuple[str, str, _Feed], ...] = (
     ("torq_feed_in_step", "1 when all its books are verified", lambda f: f.state == "in step"),
     ("torq_feed_messages_per_second", "Messages from the exchange", lambda f: f.rate),
+    ("torq_feed_age_milliseconds", "Since the last message", lambda f: f.age_ms),
 )  # fmt: skip
 _FEED_COUNTERS: tuple[tuple[str, str, _Feed], ...] = (
     ("torq_feed_messages", "Messages from the exchange", lambda f: f.counters.frames),
-    ("torq_feed_connects", "Connections made", lambda f: f.connects),
+    ("torq_feed_reconnects", "Connections after the first", lambda f: f.reconnects),
     ("torq_feed_pauses", "How often the circuit breaker opened", lambda f: f.pauses),
     ("torq_feed_resyncs", "Snapshots asked for", lambda f: f.resyncs),
     ("torq_feed_sequence_gaps", "Holes in numbers", lambda f: f.counters.sequence_gaps),
@@ -63,7 +64,9 @@ class _Reports(Collector):
             for name, text, value in families:
                 family = kind(name, text, labels=["venue"])
                 for feed in self._feeds:
-                    family.add_metric([feed.venue], value(feed))
+                    found = value(feed)
+                    if found is not None:
+                        family.add_metric([feed.venue], found)
                 yield family
         for book_families, kind in (
             (_BOOK_GAUGES, GaugeMetricFamily), (_BOOK_COUNTERS, CounterMetricFamily),

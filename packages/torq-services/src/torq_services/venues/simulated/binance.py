@@ -12,7 +12,6 @@ __all__ = ["SimulatedBinance"]
 
 _QUANTITY = re.compile(r'(?<=",")[0-9.]+(?="\])')
 _FIRST = re.compile(r'(?<="U":)\d+')
-_TIME_MS = 1_786_309_548_228
 
 
 class _Client(Client):
@@ -37,7 +36,7 @@ class _Client(Client):
         name = f"{instrument.symbol.lower()}@depth@100ms"
         if name in self._streams:
             event = {
-                "e": "depthUpdate", "E": _TIME_MS, "s": instrument.symbol,
+                "e": "depthUpdate", "E": self._venue.clock() // 1_000_000, "s": instrument.symbol,
                 "U": change.first_update, "u": change.last_update,
                 "b": _pairs(instrument, change.bids), "a": _pairs(instrument, change.asks),
             }  # fmt: skip

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from torq_services.venues.simulated.market import Change, SimulatedInstrument
-from torq_services.venues.simulated.venue import Client, RestAnswer, SimulatedVenue
+from torq_services.venues.simulated.venue import Client, RestAnswer, SimulatedVenue, rfc3339
 
 __all__ = ["SimulatedCoinbase"]
 
@@ -55,8 +55,8 @@ class _Client(Client):
     def _message(self, channel: str, events: list[Any]) -> str:
         self.sequence += 1 + self._venue.take_jump()
         envelope = {
-            "channel": channel, "timestamp": _TIME, "sequence_num": self.sequence - 1,
-            "events": events,
+            "channel": channel, "timestamp": rfc3339(self._venue.clock()),
+            "sequence_num": self.sequence - 1, "events": events,
         }  # fmt: skip
         return json.dumps(envelope, separators=(",", ":"))
 

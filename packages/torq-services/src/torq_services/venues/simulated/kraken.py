@@ -7,11 +7,10 @@ import re
 from zlib import crc32
 
 from torq_services.venues.simulated.market import Change, SimulatedBook, SimulatedInstrument
-from torq_services.venues.simulated.venue import Client, RestAnswer, SimulatedVenue
+from torq_services.venues.simulated.venue import Client, RestAnswer, SimulatedVenue, rfc3339
 
 __all__ = ["SimulatedKraken"]
 
-_TIME = "2026-08-09T21:05:48.228568Z"
 _QUANTITY = re.compile(r'(?<="qty":)[0-9.]+(?=\})')
 _CHECKSUM = re.compile(r'(?<="checksum":)\d+')
 _CHECKED = 10
@@ -55,7 +54,9 @@ class _Client(Client):
         ]
         if not any(sides):
             return []
-        return [_message("update", change.instrument, sides[0], sides[1], book)]
+        return [
+            _message("update", change.instrument, sides[0], sides[1], book, self._venue.clock())
+        ]
 
     def heartbeat(self) -> list[str]:
         return ['{"channel":"heartbeat"}']
@@ -63,7 +64,7 @@ class _Client(Client):
     def _snapshot(self, symbol: str) -> str:
         book, instrument = self._venue.market.books[symbol], self._venue.market.instruments[symbol]
         bids, asks = book.top(self._depths[symbol])
-        return _message("snapshot", instrument, bids, asks, book)
+        return _message("snapshot", instrument, bids, asks, book, self._venue.clock())
 
 
 def _visible(
@@ -78,7 +79,7 @@ def _visible(
 
 def _message(
     kind: str, instrument: SimulatedInstrument, bids: list[tuple[int, int]],
-    asks: list[tuple[int, int]], book: SimulatedBook,
+    asks: list[tuple[int, int]], book: SimulatedBook, time_ns: int,
 ) -> str:  # fmt: skip
     """Numbers stand in it with all their digits, which json.dumps would not leave alone."""
     sides = [
@@ -91,7 +92,7 @@ def _message(
     return (
         f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{instrument.symbol}",'
         f'"bids":[{sides[0]}],"asks":[{sides[1]}],"checksum":{_checksum(book)},'
-        f'"timestamp":"{_TIME}"}}]}}'
+        f'"timestamp":"{rfc3339(time_ns)}"}}]}}'
     )
 
 

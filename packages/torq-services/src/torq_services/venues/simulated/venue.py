@@ -6,9 +6,11 @@ Real sockets, real WebSocket frames; a :class:`FaultLine` stands between it and 
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -28,7 +30,7 @@ from torq_services.venues.simulated.faults import (
 )
 from torq_services.venues.simulated.market import Change, Market
 
-__all__ = ["Client", "RestAnswer", "SimulatedVenue"]
+__all__ = ["Client", "RestAnswer", "SimulatedVenue", "rfc3339"]
 
 RestAnswer = tuple[int, str]
 """HTTP status and body."""
@@ -65,6 +67,8 @@ class SimulatedVenue(ABC):
         """Every message and REST path received."""
         self.refuse_rest = 0
         """So many REST requests are answered with "too many requests"."""
+        self.clock: Callable[[], int] = time.time_ns
+        """Where the times in its messages come from."""
         self.port = 0
         self._connections: set[ServerConnection] = set()
         self._queues: dict[Client, asyncio.Queue[list[str]]] = {}
@@ -213,6 +217,12 @@ class SimulatedVenue(ABC):
         pairs = dict(part.split("=", 1) for part in query.split("&") if "=" in part)
         status, body = self.rest(path, pairs) or (404, '{"error":"no such path"}')
         return _response(status, body)
+
+
+def rfc3339(time_ns: int) -> str:
+    """``2026-08-09T21:05:48.228568804Z``."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
 
 
 def _response(status: int, body: str, headers: list[tuple[str, str]] | None = None) -> Response:
