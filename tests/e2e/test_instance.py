@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 from running import Running, all_logs, instance_up, until
 from websockets.asyncio.client import connect
 
@@ -47,6 +48,13 @@ def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_d
         assert status["healthy"]
         assert status["is_sample"]
         assert len(status["services"]) == 11
+        until(lambda: len(running.status()["feeds"]) == 2, "both feeds' reports")
+        feeds = {feed["venue"]: feed for feed in running.status()["feeds"]}
+        assert set(feeds["coinbase"]["books"]) == {"BTC-USD", "ETH-USD"}
+        assert feeds["coinbase"]["counters"]["frames"] > 0
+        assert "verified" in running.torq("status").stdout
+        page = httpx.get(f"{running.url}metrics").text
+        assert 'torq_book_verified{instrument="BTC-USD",venue="coinbase"} 1.0' in page
         fragments = asyncio.run(_fragments(running, "coinbase:ETH-USD"))
         assert 'class="number net' in fragments
         assert 'data-relay="market-data"' in fragments

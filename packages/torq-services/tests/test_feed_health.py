@@ -23,6 +23,7 @@ async def troubled(name: str, fault: Fault) -> tuple[FeedHealth, Trial]:
         await trial.trade_through_faults()
         await trial.venue.disconnect_all()
         await trial.until(lambda: trial.feed.connects == 2, "the second connection")
+        await trial.settled()
         await trial.venue.trade(20, per_second=1000)
         await trial.settled()
         await trial.until(lambda: trial.feed.state == "in step", "the feed's own word")
