@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from exchanges import EXCHANGES, UNSEEN, possible_faults, trial
 
 from torq_services.venues.simulated import Fault, FaultLine, fault_plan
+from torq_services.venues.simulated.trial import EXCHANGES, UNSEEN, possible_faults, trial
 
 AT_ONCE = 6
 

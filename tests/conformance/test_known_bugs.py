@@ -13,7 +13,6 @@ from zlib import crc32
 
 import msgspec
 import pytest
-from exchanges import EXCHANGES, Trial
 from recordings import answers
 
 from torq_codec import MessageBuilder, parse_message
@@ -29,6 +28,7 @@ from torq_services.adapters import (
 )
 from torq_services.adapters.base import Fetch
 from torq_services.state import OrderBook
+from torq_services.venues.simulated.trial import EXCHANGES, Trial
 from torq_types import (
     Domain,
     Error,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from exchanges import EXCHANGES
 from soak import Report
+
+from torq_services.venues.simulated.trial import EXCHANGES
 
 _SUPPORT = Path(__file__).parents[1] / "support"
 _SECONDS = 600

@@ -16,9 +16,9 @@ import msgspec
 import psutil
 import structlog
 import uvloop
-from exchanges import EXCHANGES, QUICK, UNSEEN, Trial, possible_faults
 
 from torq_services.venues.simulated import fault_plan
+from torq_services.venues.simulated.trial import EXCHANGES, QUICK, UNSEEN, Trial, possible_faults
 
 __all__ = ["Report"]
 

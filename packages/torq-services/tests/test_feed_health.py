@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import msgspec
-from exchanges import EXCHANGES, Trial
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
@@ -13,6 +12,7 @@ from torq_services.adapters import FeedHealth
 from torq_services.cli.lifecycle import books_table, feeds_table
 from torq_services.observability.metrics import exposition
 from torq_services.venues.simulated import Fault
+from torq_services.venues.simulated.trial import EXCHANGES, Trial
 
 
 async def troubled(name: str, fault: Fault) -> tuple[FeedHealth, Trial]:

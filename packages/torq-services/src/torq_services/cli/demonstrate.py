@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
+import structlog
 import typer
 from rich.table import Table
 
 from torq_services import demo as demonstrations
 from torq_services import protocol_tables
 from torq_services.cli.options import RuntimeDir, instance_at, printer
+from torq_services.fault_demo import demonstrate_faults
 from torq_types import REGISTRY, TLV, ConfigError, Domain
 
 __all__ = ["app", "find_type"]
@@ -36,6 +39,22 @@ def mock_relay(
     if domain not in by_slug:
         raise ConfigError(f"no domain {domain!r}; there are {', '.join(by_slug)}")
     demonstrations.mock_relay(by_slug[domain], instance_at(runtime_dir).runtime_dir, limit=count)
+
+
+@app.command()
+def faults(
+    exchange: Annotated[str, typer.Argument(help="One of the simulated exchanges.")] = "kraken",
+    seed: Annotated[int, typer.Option(help="The same seed is the same script.")] = 1,
+    count: Annotated[int, typer.Option(help="How many faults.")] = 8,
+    runtime_dir: RuntimeDir = None,
+) -> None:
+    """Let a simulated exchange misbehave, and watch its books go stale and come back.
+
+    Nothing is written to an instance: exchange, adapter and reader live in this process.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    if not demonstrate_faults(exchange, seed, count, printer.print):
+        raise typer.Exit(1)
 
 
 @app.command("tlv-info")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Protocol
 
@@ -130,6 +130,8 @@ class FaultLine:
         self._is_breaking_off = False
         self.done: list[tuple[int, Fault]] = []
         """What was done, and to which message."""
+        self.on_done: Callable[[int, Fault], None] | None = None
+        """Told of each, before anything is sent."""
 
     @property
     def is_over(self) -> bool:
@@ -167,6 +169,8 @@ class FaultLine:
                 self._places.remove(place)
                 self._is_breaking_off &= fault is not Fault.SNAPSHOT_DISCONNECT
                 self.done.append((self._count, fault))
+                if self.on_done is not None:
+                    self.on_done(self._count, fault)
                 return actions
         return [Text(text)]
 
