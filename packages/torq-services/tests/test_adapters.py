@@ -263,7 +263,19 @@ def test_gemini_what_does_not_fit_the_book_makes_it_stale(
     adapter, sink = gemini()
     assert feed(adapter, [G_SNAPSHOT, change(*changes)]) is reason
     assert adapter.is_in_step is (reason is None)
-    assert isinstance(sink.tlvs[-1], L2Delta if reason is None else StateInvalidation)
+    books = [tlv for tlv in sink.tlvs if not isinstance(tlv, Quote)]
+    assert isinstance(books[-1], L2Delta if reason is None else StateInvalidation)
+
+
+def test_gemini_best_prices_are_told_when_they_change_and_are_verified() -> None:
+    adapter, sink = gemini()
+    feed(adapter, [G_SNAPSHOT, change(("buy", "98.0", "7.5")), change(("buy", "99.5", "1.0"))])
+    quotes = [tlv for tlv in sink.tlvs if isinstance(tlv, Quote)]
+    assert [str(quote.bid) for quote in quotes] == ["99.0", "99.5"]
+    feed(adapter, [change(("buy", "50.0", "0"))])
+    assert not adapter.is_in_step
+    feed(adapter, [change(("buy", "99.7", "1.0"))])
+    assert sum(isinstance(tlv, Quote) for tlv in sink.tlvs) == 2
 
 
 def test_gemini_doubled_frames_are_seen() -> None:
@@ -290,7 +302,7 @@ def test_repeated_books_bring_late_readers_in_step() -> None:
     assert isinstance(again, L2Snapshot)
     assert [str(level.price) for level in again.bids] == ["99.5", "99.0", "98.0"]
     feed(adapter, [change(("buy", "99.6", "1.0"))])
-    delta = sink.tlvs[-1]
+    delta = sink.tlvs[-2]
     assert isinstance(delta, L2Delta)
     assert delta.book_sequence == again.book_sequence + 1
 

@@ -22,6 +22,8 @@ from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import milliseconds
 from torq_types import (
     InvalidationReason,
+    Level,
+    Quote,
     Side,
     Trade,
     Venue,
@@ -77,13 +79,17 @@ _whole_book = msgspec.json.Decoder(_WholeBook)
 
 
 class GeminiAdapter(ExchangeAdapter):
-    """Trades and whole books of Gemini's pairs."""
+    """Trades, best bid and ask, and whole books of Gemini's pairs."""
 
     name = "gemini"
     venue = Venue.GEMINI
     limits = VenueLimits(messages_per_second=5, weight_per_minute=120)
     heartbeat_seconds = 5
     audit_seconds = 60
+
+    def forget_connection(self) -> None:
+        """The best prices are told anew."""
+        self._best: dict[str, tuple[Level | None, Level | None]] = {}
 
     def listing_paths(self) -> list[str]:
         """One request a symbol: the list of symbols alone says nothing of currencies."""
@@ -153,12 +159,27 @@ class GeminiAdapter(ExchangeAdapter):
         # Only the first message of a subscription brings recent trades along: the snapshot.
         if message.trades is not msgspec.UNSET:
             self.publish_snapshot(book, bids, asks)
+            self._quote(book)
             return
         if book.is_verified:
             misfit = book.book.misfit(bids, asks)
             if misfit is not None:
                 raise BookDoubtError(InvalidationReason.INCONSISTENT, f"{message.symbol}: {misfit}")
         book.delta(bids, asks)
+        self._quote(book)
+
+    def _quote(self, book: PublishedBook) -> None:
+        """The best bid and ask, which the feed does not send by themselves, when they change."""
+        if not book.is_verified:
+            return
+        bid, ask = best = book.book.best_bid, book.book.best_ask
+        if bid is None or ask is None or best == self._best.get(book.symbol):
+            return
+        self._best[book.symbol] = best
+        self.counters.quotes += 1
+        self.sink.send(
+            Quote(book.book.instrument, bid.price, bid.quantity, ask.price, ask.quantity, 0)
+        )
 
     def _trade(self, message: _Message, book: PublishedBook) -> None:
         self.counters.trades += self.publish_exact(
