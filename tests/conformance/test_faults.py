@@ -30,6 +30,7 @@ async def test_each_fault_alone(name: str) -> None:
                 runs.create_task(survive(name, seed, {fault}, 1))
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_seeded_scripts_of_faults(name: str, request: pytest.FixtureRequest) -> None:
     """50 scripts over the four exchanges; with ``--long`` a thousand."""

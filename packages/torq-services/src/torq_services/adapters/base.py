@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import msgspec
 
+from torq_codec import decimal
 from torq_relays import MessageSink
 from torq_services.adapters.audit import Audit
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
@@ -22,12 +23,14 @@ from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
 from torq_services.state import OrderBook
 from torq_types import (
-    TLV,
     Error,
     ErrorCode,
     InstrumentId,
     InvalidationReason,
     PrecisionError,
+    Quote,
+    Side,
+    Trade,
     UnknownSymbolError,
     Venue,
 )
@@ -315,18 +318,51 @@ class ExchangeAdapter(ABC):
 
     # What the exchanges' files use.
 
-    def publish_exact(self, build: Callable[[], TLV]) -> bool:
-        """Publish a TLV that stands for itself (a trade, a quote); returns whether it could be.
-
-        One with a number that does not fit is published as an Error with its text instead, and
-        costs no other message anything.
-        """
+    def publish_trade(
+        self,
+        symbol: str,
+        price: str | msgspec.Raw,
+        quantity: str | msgspec.Raw,
+        exchange_timestamp_ns: int,
+        side: Side,
+        trade_id: str,
+    ) -> None:
+        """A trade of an instrument that is followed; ``side`` is the taker's."""
+        book = self.books.get(symbol)
+        if book is None:
+            return
         try:
-            self.sink.send(build())
+            trade = Trade(
+                book.book.instrument, decimal(price), decimal(quantity), exchange_timestamp_ns,
+                side, trade_id,
+            )  # fmt: skip
+        except PrecisionError as error:
+            self._precision_lost(error)  # it costs no other message anything
+            return
+        self.counters.trades += 1
+        self.sink.send(trade)
+
+    def publish_quote(
+        self,
+        symbol: str,
+        bid: tuple[str | msgspec.Raw, str | msgspec.Raw],
+        ask: tuple[str | msgspec.Raw, str | msgspec.Raw],
+        exchange_timestamp_ns: int = 0,
+    ) -> None:
+        """The best bid and ask, price and quantity each, of an instrument that is followed."""
+        book = self.books.get(symbol)
+        if book is None:
+            return
+        try:
+            quote = Quote(
+                book.book.instrument, decimal(bid[0]), decimal(bid[1]), decimal(ask[0]),
+                decimal(ask[1]), exchange_timestamp_ns,
+            )  # fmt: skip
         except PrecisionError as error:
             self._precision_lost(error)
-            return False
-        return True
+            return
+        self.counters.quotes += 1
+        self.sink.send(quote)
 
     def publish_snapshot(
         self,

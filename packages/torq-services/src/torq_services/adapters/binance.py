@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
-from torq_codec import decimal, levels
+from torq_codec import levels
 from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import milliseconds
-from torq_types import InvalidationReason, Quote, Side, Trade, Venue
+from torq_types import InvalidationReason, Side, Venue
 
 __all__ = ["BinanceAdapter"]
 
@@ -284,17 +284,8 @@ class BinanceAdapter(ExchangeAdapter):
         if book is None or follow is None:
             return
         follow.ticker = ticker
-        instrument = book.book.instrument
-        self.counters.quotes += self.publish_exact(
-            lambda: Quote(
-                instrument,
-                decimal(ticker.bid),
-                decimal(ticker.bid_quantity),
-                decimal(ticker.ask),
-                decimal(ticker.ask_quantity),
-                0,
-            )
-        )
+        bid, ask = (ticker.bid, ticker.bid_quantity), (ticker.ask, ticker.ask_quantity)
+        self.publish_quote(ticker.symbol, bid, ask)
         if book.is_verified and follow.last == ticker.update:
             self._compare(book, ticker)
 
@@ -329,19 +320,13 @@ class BinanceAdapter(ExchangeAdapter):
         return levels[-1].price.scaled(_EXPONENT)
 
     def _trade(self, trade: _Trade) -> None:
-        book = self.books.get(trade.symbol)
-        if book is None:
-            return
-        instrument = book.book.instrument
-        self.counters.trades += self.publish_exact(
-            lambda: Trade(
-                instrument,
-                decimal(trade.price),
-                decimal(trade.quantity),
-                milliseconds(trade.time_ms),
-                Side.SELL if trade.is_buyer_maker else Side.BUY,
-                str(trade.trade_id or trade.aggregate_id),
-            )
+        self.publish_trade(
+            trade.symbol,
+            trade.price,
+            trade.quantity,
+            milliseconds(trade.time_ms),
+            Side.SELL if trade.is_buyer_maker else Side.BUY,
+            str(trade.trade_id or trade.aggregate_id),
         )
 
     @staticmethod

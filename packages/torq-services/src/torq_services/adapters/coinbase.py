@@ -12,16 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from torq_codec import decimal, levels
+from torq_codec import levels
 from torq_services.adapters.base import ExchangeAdapter, Request, Send
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_types import (
     InvalidationReason,
-    Quote,
     Side,
-    Trade,
     Venue,
 )
 
@@ -238,33 +236,19 @@ class CoinbaseAdapter(ExchangeAdapter):
             book.delta(bids, asks, number, timestamp_ns)
 
     def _trade(self, trade: _Trade) -> None:
-        book = self.books.get(trade.product_id)
-        if book is None:
-            return
-        instrument = book.book.instrument
-        self.counters.trades += self.publish_exact(
-            lambda: Trade(
-                instrument,
-                decimal(trade.price),
-                decimal(trade.size),
-                rfc3339_nanoseconds(trade.time),
-                _TAKER_SIDE[trade.side],
-                trade.trade_id,
-            )
+        self.publish_trade(
+            trade.product_id,
+            trade.price,
+            trade.size,
+            rfc3339_nanoseconds(trade.time),
+            _TAKER_SIDE[trade.side],
+            trade.trade_id,
         )
 
     def _quote(self, ticker: _Ticker, timestamp_ns: int) -> None:
-        book = self.books.get(ticker.product_id)
-        if book is None:
-            return
-        instrument = book.book.instrument
-        self.counters.quotes += self.publish_exact(
-            lambda: Quote(
-                instrument,
-                decimal(ticker.best_bid),
-                decimal(ticker.best_bid_quantity),
-                decimal(ticker.best_ask),
-                decimal(ticker.best_ask_quantity),
-                timestamp_ns,
-            )
+        self.publish_quote(
+            ticker.product_id,
+            (ticker.best_bid, ticker.best_bid_quantity),
+            (ticker.best_ask, ticker.best_ask_quantity),
+            timestamp_ns,
         )

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from torq_codec import decimal, levels
+from torq_codec import levels
 from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
@@ -25,7 +25,6 @@ from torq_types import (
     Level,
     Quote,
     Side,
-    Trade,
     Venue,
 )
 
@@ -142,8 +141,7 @@ class GeminiAdapter(ExchangeAdapter):
             if book is not None:
                 self.attempt(message.symbol, self._update, message, book)
         elif message.type == "trade":
-            if book is not None:
-                self._trade(message, book)
+            self._trade(message)
         elif message.type != "heartbeat":
             self.unknown(message.type)
 
@@ -181,14 +179,12 @@ class GeminiAdapter(ExchangeAdapter):
             Quote(book.book.instrument, bid.price, bid.quantity, ask.price, ask.quantity, 0)
         )
 
-    def _trade(self, message: _Message, book: PublishedBook) -> None:
-        self.counters.trades += self.publish_exact(
-            lambda: Trade(
-                book.book.instrument,
-                decimal(message.price),
-                decimal(message.quantity),
-                milliseconds(message.timestamp),
-                _SIDES[message.side],
-                str(message.tid),
-            )
+    def _trade(self, message: _Message) -> None:
+        self.publish_trade(
+            message.symbol,
+            message.price,
+            message.quantity,
+            milliseconds(message.timestamp),
+            _SIDES[message.side],
+            str(message.tid),
         )

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from torq_codec import decimal, levels
+from torq_codec import levels
 from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import Levels
 from torq_services.adapters.instruments import Listed
@@ -22,7 +22,7 @@ from torq_services.adapters.kraken_listing import ASSETS, PAIRS, STATUS, read_pa
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_services.state import kraken_checksum
-from torq_types import InvalidationReason, Quote, Side, Trade, UnknownSymbolError, Venue
+from torq_types import InvalidationReason, Side, UnknownSymbolError, Venue
 
 __all__ = ["KrakenAdapter"]
 
@@ -251,35 +251,21 @@ class KrakenAdapter(ExchangeAdapter):
             book.delta(bids, asks, 0, timestamp_ns, update.checksum)
 
     def _trade(self, trade: _Trade) -> None:
-        book = self.books.get(trade.symbol)
-        if book is None:
-            return
-        instrument = book.book.instrument
-        self.counters.trades += self.publish_exact(
-            lambda: Trade(
-                instrument,
-                decimal(trade.price),
-                decimal(trade.qty),
-                rfc3339_nanoseconds(trade.timestamp),
-                _SIDES.get(trade.side, Side.UNKNOWN),
-                str(trade.trade_id),
-            )
+        self.publish_trade(
+            trade.symbol,
+            trade.price,
+            trade.qty,
+            rfc3339_nanoseconds(trade.timestamp),
+            _SIDES.get(trade.side, Side.UNKNOWN),
+            str(trade.trade_id),
         )
 
     def _quote(self, ticker: _Ticker) -> None:
-        book = self.books.get(ticker.symbol)
-        if book is None:
-            return
-        instrument = book.book.instrument
-        self.counters.quotes += self.publish_exact(
-            lambda: Quote(
-                instrument,
-                decimal(ticker.bid),
-                decimal(ticker.bid_qty),
-                decimal(ticker.ask),
-                decimal(ticker.ask_qty),
-                rfc3339_nanoseconds(ticker.timestamp) if ticker.timestamp else 0,
-            )
+        self.publish_quote(
+            ticker.symbol,
+            (ticker.bid, ticker.bid_qty),
+            (ticker.ask, ticker.ask_qty),
+            rfc3339_nanoseconds(ticker.timestamp) if ticker.timestamp else 0,
         )
 
     def _instruments(self, message: _Instruments) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from torq_codec import decimal, levels
+from torq_codec import levels
 from torq_services.adapters.base import ExchangeAdapter, Request, Send
 from torq_services.adapters.books import PublishedBook
 from torq_services.adapters.instruments import Listed
@@ -19,7 +19,7 @@ from torq_services.adapters.kraken_listing import ASSETS, PAIRS, read_pairs
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.times import unix_nanoseconds
 from torq_services.state import kraken_checksum
-from torq_types import InvalidationReason, Quote, Side, Trade, Venue
+from torq_types import InvalidationReason, Side, Venue
 
 __all__ = ["KrakenV1Adapter"]
 
@@ -131,9 +131,9 @@ class KrakenV1Adapter(ExchangeAdapter):
             return
         if channel == "trade":
             for trade in _trades.decode(parts[1]):
-                self._trade(trade, book)
+                self._trade(trade, pair)
         elif channel == "ticker":
-            self._quote(_ticker.decode(parts[1]), book)
+            self._quote(_ticker.decode(parts[1]), pair)
         else:
             self.unknown(channel)
 
@@ -175,29 +175,14 @@ class KrakenV1Adapter(ExchangeAdapter):
             checksum=int(last.c),
         )  # fmt: skip
 
-    def _trade(self, trade: _Trade, book: PublishedBook) -> None:
-        self.counters.trades += self.publish_exact(
-            lambda: Trade(
-                book.book.instrument,
-                decimal(trade.price),
-                decimal(trade.volume),
-                unix_nanoseconds(trade.time),
-                _SIDES.get(trade.side, Side.UNKNOWN),
-                "",
-            )
-        )
+    def _trade(self, trade: _Trade, pair: str) -> None:
+        side = _SIDES.get(trade.side, Side.UNKNOWN)
+        time_ns = unix_nanoseconds(trade.time)
+        self.publish_trade(pair, trade.price, trade.volume, time_ns, side, "")
 
-    def _quote(self, ticker: _Ticker, book: PublishedBook) -> None:
-        self.counters.quotes += self.publish_exact(
-            lambda: Quote(
-                book.book.instrument,
-                decimal(ticker.b[0]),
-                decimal(ticker.b[2]),
-                decimal(ticker.a[0]),
-                decimal(ticker.a[2]),
-                0,
-            )
-        )
+    def _quote(self, ticker: _Ticker, pair: str) -> None:
+        bid, ask = ticker.b, ticker.a
+        self.publish_quote(pair, (bid[0], bid[2]), (ask[0], ask[2]))
 
 
 def _latest(bids: _Levels, asks: _Levels) -> int:
