@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pyperf
 import websocket_clients
+import whole_way
 from sessions import SESSIONS, Session
 
 from torq_codec import MessageBuilder
@@ -93,6 +94,7 @@ def main() -> None:
                 f"checked updates {session.name}, torq", timed(session, updates),
                 inner_loops=len(updates),
             )  # fmt: skip
+    whole_way.main(runner)
     websocket_clients.main(runner)
 
 

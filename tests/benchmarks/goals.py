@@ -120,7 +120,7 @@ GOALS = (
     ),
     *(
         Goal(
-            name=f"{name}: frame to TLV bytes, the book kept and checked",
+            name=f"{name}: frame to message, the book kept and checked",
             bench=f"adapter {name}, torq", rival=f"adapter {name}, {rival}",
             ratio_floor=3 * (rival == "cryptofeed"), others=others, subject="adapters",
         )
@@ -131,6 +131,13 @@ GOALS = (
             ("kraken v2", "ccxt", ()),
             ("binance", "ccxt", ()),
         )
+    ),
+    *(
+        Goal(
+            name=f"{name}: from its socket to the relay's acknowledgement",
+            bench=f"whole way {name}, torq", subject="adapters",
+        )
+        for name in ("coinbase", "gemini", "kraken", "kraken v2", "binance")
     ),
     Goal(
         name="kraken: book updates with checksums", bench="checked updates kraken, torq",

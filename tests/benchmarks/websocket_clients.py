@@ -17,7 +17,7 @@ import pyperf
 import uvloop
 from websockets.asyncio.client import connect
 
-__all__ = ["main"]
+__all__ = ["frame_of", "main", "shake_hands"]
 
 _COUNT = 50_000
 _PAYLOAD = b'{"channel":"l2_data","events":"' + b"x" * 147 + b'"}'
@@ -32,49 +32,58 @@ def main(runner: pyperf.Runner) -> None:
 
 
 def _timed(client: Callable[[str, int], Awaitable[float]]) -> Callable[[int], float]:
-    def measure(loops: int) -> float:
+    def once() -> float:
         ready: multiprocessing.Queue[int] = multiprocessing.Queue()
         server = multiprocessing.Process(target=_serve, args=(ready,), daemon=True)
         server.start()
-        url = f"ws://127.0.0.1:{ready.get()}/"
 
-        async def passes() -> float:
-            return sum([await client(url, _COUNT) for _ in range(loops)])
+        async def received() -> float:
+            return await client(f"ws://127.0.0.1:{ready.get()}/", _COUNT)
 
         try:
-            return uvloop.run(passes())
+            return uvloop.run(received())
         finally:
             server.kill()
             server.join()
 
-    return measure
+    return lambda loops: sum(once() for _ in range(loops))
+
+
+def frame_of(payload: bytes) -> bytes:
+    """A server's text frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes([0x81, size]) + payload
+    if size < 1 << 16:
+        return bytes([0x81, 126]) + struct.pack(">H", size) + payload
+    return bytes([0x81, 127]) + struct.pack(">Q", size) + payload
+
+
+def shake_hands(ready: multiprocessing.Queue[int]) -> socket.socket:
+    """Tell a port, and accept one WebSocket on it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ready.put(listening.getsockname()[1])
+        client, _ = listening.accept()
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += client.recv(4096)
+    fields = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:-2])
+    key = {name.lower(): value for name, value in fields.items()}[b"sec-websocket-key"]
+    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    client.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+    return client
 
 
 def _serve(ready: multiprocessing.Queue[int]) -> None:
     """Messages as fast as the kernel takes them, encoded beforehand."""
-    frame = bytes([0x81, 126]) + struct.pack(">H", len(_PAYLOAD)) + _PAYLOAD
-    chunk = frame * 250
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        ready.put(listening.getsockname()[1])
-        while True:
-            client, _ = listening.accept()
-            with client:
-                request = b""
-                while b"\r\n\r\n" not in request:
-                    request += client.recv(4096)
-                fields = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:-2])
-                key = {name.lower(): value for name, value in fields.items()}[b"sec-websocket-key"]
-                accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-                client.sendall(
-                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                    b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-                )
-                try:
-                    for _ in range(_COUNT // 250 + 1):
-                        client.sendall(chunk)
-                    client.recv(1)
-                except OSError:
-                    continue
+    chunk = frame_of(_PAYLOAD) * 250
+    with shake_hands(ready) as client:
+        for _ in range(_COUNT // 250):
+            client.sendall(chunk)
+        client.recv(1)
 
 
 async def _picows(url: str, count: int) -> float:

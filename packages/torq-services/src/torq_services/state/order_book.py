@@ -120,12 +120,8 @@ class OrderBook:
 
     def last_known(self) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         """Bids and asks, best first, whether or not they can be trusted."""
-        bids, asks = self.top(max(self.depth()))
-        return tuple(bids), tuple(asks)
-
-    def top(self, count: int) -> tuple[list[Level], list[Level]]:
-        """The ``count`` best bids and asks, best first, whether or not they can be trusted."""
-        return self._bids.top(count), self._asks.top(count)
+        deepest = max(self.depth())
+        return tuple(self._bids.top(deepest)), tuple(self._asks.top(deepest))
 
     def top_digits(self, count: int) -> bytes:
         """The digits of the ``count`` best asks, then bids: what checksums are made of."""
