@@ -71,9 +71,42 @@ def test_levels_take_what_stands_first_in_each_entry(kernel: ModuleType) -> None
         Level(Decimal64(150, -2), Decimal64(2, 0)),
         Level(Decimal64(7, 0), Decimal64(10, -2)),
     )
-    for wrong, error in (([["1"]], IndexError), ([["1", 2]], TypeError), (3, TypeError)):
-        with pytest.raises(error):
-            kernel.levels(wrong)
+
+
+class _Update(msgspec.Struct):
+    side: str
+    price: msgspec.Raw
+    quantity: str
+
+
+class _Pair(msgspec.Struct):
+    price: str
+    quantity: str
+
+
+def test_structs_are_taken_by_the_order_of_their_fields(kernel: ModuleType) -> None:
+    raw = msgspec.Raw(b"1.50")
+    expected = Level(Decimal64(150, -2), Decimal64(2, 0))
+    for _ in range(3):  # two kinds in turn: what is known of one must not serve the other
+        assert kernel.levels([_Pair("1.50", "2")]) == (expected,)
+        assert kernel.sides([_Update("buy", raw, "2"), ("sell", "1.50", "2")], "buy") == (
+            (expected,),
+            (expected,),
+        )
+    assert kernel.sides((), "buy") == ((), ())
+
+
+@pytest.mark.parametrize("wrong", [[["1"]], [()], [["1", 2]], 3, [3], ["12"], [_Pair], [{}]])
+def test_what_is_no_level_is_refused(kernel: ModuleType, wrong: object) -> None:
+    with pytest.raises(TypeError):
+        kernel.levels(wrong)
+    with pytest.raises(TypeError):
+        kernel.sides(wrong, "buy")
+
+
+def test_a_struct_that_is_too_short_has_no_side(kernel: ModuleType) -> None:
+    with pytest.raises(TypeError, match="found 2"):
+        kernel.sides([_Pair("1", "2")], "buy")
 
 
 NUMBERS = st.builds(Decimal64, st.integers(0, 60), st.integers(-3, 1)) | st.builds(

@@ -12,7 +12,7 @@ from torq_codec.identifiers import (
     parse_instrument,
     unpack_instrument,
 )
-from torq_codec.kernel import BookSide, decimal, levels
+from torq_codec.kernel import BookSide, decimal, levels, sides
 from torq_codec.layout import Layout, layout_of
 from torq_codec.parser import (
     DEFAULT_MAX_PAYLOAD,
@@ -44,6 +44,7 @@ __all__ = [
     "pack_instrument",
     "parse_instrument",
     "parse_message",
+    "sides",
     "unpack_instrument",
     "walk_messages",
 ]

@@ -38,6 +38,7 @@ __all__ = [
     "parse_message",
     "plan_for",
     "scan",
+    "sides",
     "spin_while",
     "store_u64",
     "walk_messages",
@@ -65,6 +66,7 @@ load_u64 = _chosen.load_u64
 parse_message = _chosen.parse_message
 plan_for = _chosen.plan_for
 scan = _chosen.scan
+sides = _chosen.sides
 spin_while = _chosen.spin_while
 store_u64 = _chosen.store_u64
 walk_messages = _chosen.walk_messages

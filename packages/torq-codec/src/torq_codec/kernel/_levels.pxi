@@ -74,18 +74,74 @@ cpdef object decimal(object number):
     return _Decimal64.parse(str(number, "ascii", "replace")) if value is None else value
 
 
-@cython.boundscheck(True)
+cdef object _Struct = Struct
+# Where the first fields of the struct seen last stand: a feed's entries are all of one kind.
+cdef PyObject* _entry_type = NULL
+cdef Py_ssize_t[3] _entry_slots
+
+
+cdef int _learn_entry(object cls) except -1:
+    global _entry_type
+    cdef Py_ssize_t i
+    if not issubclass(cls, _Struct):
+        raise TypeError(f"expected a tuple, list or struct, found {cls.__name__}")
+    for i in range(min(3, len(cls.__struct_fields__))):
+        _entry_slots[i] = _slot(cls, cls.__struct_fields__[i])
+    for i in range(len(cls.__struct_fields__), 3):
+        _entry_slots[i] = 0
+    Py_INCREF(cls)
+    Py_XDECREF(_entry_type)
+    _entry_type = <PyObject*>cls
+    return 0
+
+
+cdef object _field(object entry, Py_ssize_t place):
+    """The field that stands at ``place`` in a tuple, a list or a struct."""
+    cdef Py_ssize_t count
+    if PyTuple_CheckExact(entry):
+        count = PyTuple_GET_SIZE(entry)
+        if place < count:
+            return <object>PyTuple_GET_ITEM(entry, place)
+    elif PyList_CheckExact(entry):
+        count = PyList_GET_SIZE(entry)
+        if place < count:
+            return <object>PyList_GET_ITEM(entry, place)
+    else:
+        if <PyObject*>Py_TYPE(entry) != _entry_type:
+            _learn_entry(type(entry))
+        if _entry_slots[place]:
+            return _get(entry, _entry_slots[place])
+        count = len(entry.__struct_fields__)
+    raise TypeError(f"expected at least {place + 1} fields, found {count}")
+
+
+cdef object _level(object price, object quantity):
+    cdef object level = _new(_Level)
+    _set(level, _PRICE, price)
+    _set(level, _QUANTITY, quantity)
+    return level
+
+
 def levels(entries):
     """See ``_pure/levels.py``."""
     cdef list found = []
-    cdef object entry, level, price, quantity
     for entry in entries:
-        price, quantity = decimal(entry[0]), decimal(entry[1])
-        level = _new(_Level)
-        _set(level, _PRICE, price)
-        _set(level, _QUANTITY, quantity)
-        found.append(level)
+        found.append(_level(decimal(_field(entry, 0)), decimal(_field(entry, 1))))
     return tuple(found)
+
+
+def sides(entries, str bid):
+    """See ``_pure/levels.py``."""
+    cdef list bids = [], asks = []
+    cdef object level, side
+    for entry in entries:
+        side = _field(entry, 0)
+        level = _level(decimal(_field(entry, 1)), decimal(_field(entry, 2)))
+        if side == bid:
+            bids.append(level)
+        else:
+            asks.append(level)
+    return tuple(bids), tuple(asks)
 
 
 cdef inline int _exponent(object number) except? -999:

@@ -5,14 +5,15 @@
 a relay and its readers do with runs of them, ``_levels.pxi`` what books are made of; ``crc32.h`` and ``atomics.h`` are C.
 """
 
-cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.list cimport PyList_GET_ITEM
+from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport (
+    PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM,
+)
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
@@ -20,7 +21,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 import sys
 from types import MemberDescriptorType
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from torq_codec.identifiers import pack_instrument, unpack_instrument
 from torq_codec.layout import layout_of
@@ -61,6 +62,7 @@ __all__ = [
     "parse_message",
     "plan_for",
     "scan",
+    "sides",
     "spin_while",
     "store_u64",
     "walk_messages",

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from torq_codec import levels
+from torq_codec import sides
 from torq_services.adapters.base import ExchangeAdapter, Request, Send
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
@@ -227,9 +227,7 @@ class CoinbaseAdapter(ExchangeAdapter):
         book = self.books.get(event.product_id)
         if book is None:
             return
-        updates = event.updates
-        bids = levels([(u.price_level, u.new_quantity) for u in updates if u.side == "bid"])
-        asks = levels([(u.price_level, u.new_quantity) for u in updates if u.side == "offer"])
+        bids, asks = sides(event.updates, "bid")
         if event.type == "snapshot":
             self.publish_snapshot(book, bids, asks, number, timestamp_ns)
         else:

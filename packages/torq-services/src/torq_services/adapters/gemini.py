@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from torq_codec import levels
+from torq_codec import levels, sides
 from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
@@ -123,11 +123,7 @@ class GeminiAdapter(ExchangeAdapter):
     def read_audit(self, body: bytes) -> tuple[Levels, Levels]:
         """Levels with prices and amounts as texts."""
         book = _whole_book.decode(body)
-        bids, asks = (
-            levels([(entry.price, entry.amount) for entry in side])
-            for side in (book.bids, book.asks)
-        )
-        return bids, asks
+        return levels(book.bids), levels(book.asks)
 
     def dispatch(self, frame: bytes) -> None:
         """Map by type."""
@@ -151,9 +147,7 @@ class GeminiAdapter(ExchangeAdapter):
         return Send(msgspec.json.encode(request).decode())
 
     def _update(self, message: _Message, book: PublishedBook) -> None:
-        changes = message.changes
-        bids = levels([change[1:] for change in changes if change[0] == "buy"])
-        asks = levels([change[1:] for change in changes if change[0] == "sell"])
+        bids, asks = sides(message.changes, "buy")
         # Only the first message of a subscription brings recent trades along: the snapshot.
         if message.trades is not msgspec.UNSET:
             self.publish_snapshot(book, bids, asks)

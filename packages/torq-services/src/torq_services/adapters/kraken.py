@@ -186,11 +186,7 @@ class KrakenAdapter(ExchangeAdapter):
         for problem in answer.error:
             raise ValueError(f"Kraken says: {problem}")
         (book,) = answer.result.values()
-        bids, asks = (
-            levels([(entry.price, entry.volume) for entry in side])
-            for side in (book.bids, book.asks)
-        )
-        return bids, asks
+        return levels(book.bids), levels(book.asks)
 
     def dispatch(self, frame: bytes) -> None:
         """Map by channel."""
@@ -242,8 +238,7 @@ class KrakenAdapter(ExchangeAdapter):
         book = self.books.get(update.symbol)
         if book is None:
             return
-        bids = levels([(entry.price, entry.qty) for entry in update.bids])
-        asks = levels([(entry.price, entry.qty) for entry in update.asks])
+        bids, asks = levels(update.bids), levels(update.asks)
         timestamp_ns = rfc3339_nanoseconds(update.timestamp) if update.timestamp else 0
         if is_whole:
             self.publish_snapshot(book, bids, asks, 0, timestamp_ns, update.checksum)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torq_codec.kernel._pure.levels import BookSide, decimal, levels
+from torq_codec.kernel._pure.levels import BookSide, decimal, levels, sides
 from torq_codec.kernel._pure.messages import (
     Message,
     MessageBuilder,
@@ -47,6 +47,7 @@ __all__ = [
     "parse_message",
     "plan_for",
     "scan",
+    "sides",
     "spin_while",
     "store_u64",
     "walk_messages",

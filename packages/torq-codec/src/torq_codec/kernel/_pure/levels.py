@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any
 
 import msgspec
 
 from torq_types import Decimal64, Level
 
-__all__ = ["BookSide", "decimal", "levels"]
+__all__ = ["BookSide", "Entry", "decimal", "levels", "sides"]
+
+Entry = Sequence[str] | Sequence[msgspec.Raw] | msgspec.Struct
+"""A tuple, a list, or a struct, taken by the order of its fields."""
 
 _FIRST_EXPONENT = -8
 
@@ -23,16 +26,44 @@ def decimal(number: str | msgspec.Raw) -> Decimal64:
     return Decimal64.parse(number if isinstance(number, str) else str(number, "ascii", "replace"))
 
 
-@overload
-def levels(entries: Iterable[Sequence[str]]) -> tuple[Level, ...]: ...
-@overload
-def levels(entries: Iterable[Sequence[msgspec.Raw]]) -> tuple[Level, ...]: ...
-def levels(entries: Iterable[Sequence[str | msgspec.Raw]]) -> tuple[Level, ...]:
+def levels(entries: Iterable[Entry]) -> tuple[Level, ...]:
     """The levels whose price and quantity stand first in each entry; what follows is ignored.
 
-    Raises :class:`torq_types.PrecisionError`.
+    Raises :class:`torq_types.PrecisionError`, and TypeError for an entry that is too short or
+    something else.
     """
-    return tuple([Level(decimal(entry[0]), decimal(entry[1])) for entry in entries])
+    found = []
+    for entry in entries:
+        price, quantity = _first(entry, 2)
+        found.append(Level(decimal(price), decimal(quantity)))
+    return tuple(found)
+
+
+def sides(entries: Iterable[Entry], bid: str) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    """Bids and asks, of entries in which the side stands first, then price and quantity.
+
+    ``bid`` is the exchange's word for a bid; every other word is an ask's. Raises as
+    :func:`levels` does.
+    """
+    bids: list[Level] = []
+    asks: list[Level] = []
+    for entry in entries:
+        side, price, quantity = _first(entry, 3)
+        found = bids if side == bid else asks
+        found.append(Level(decimal(price), decimal(quantity)))
+    return tuple(bids), tuple(asks)
+
+
+def _first(entry: Entry, count: int) -> list[Any]:
+    if isinstance(entry, msgspec.Struct):
+        found = [getattr(entry, name) for name in entry.__struct_fields__[:count]]
+    elif isinstance(entry, tuple | list):
+        found = list(entry[:count])
+    else:
+        raise TypeError(f"expected a tuple, list or struct, found {type(entry).__name__}")
+    if len(found) < count:
+        raise TypeError(f"expected at least {count} fields, found {len(found)}")
+    return found
 
 
 class BookSide:
