@@ -164,10 +164,12 @@ class GeminiAdapter(ExchangeAdapter):
         """The best bid and ask, which the feed does not send by themselves, when they change."""
         if not book.is_verified:
             return
-        bid, ask = best = book.book.best_bid, book.book.best_ask
-        if bid is None or ask is None or best == self._best.get(book.symbol):
+        bid, ask = book.book.best_bid, book.book.best_ask
+        told_bid, told_ask = self._best.get(book.symbol, (None, None))
+        # A level that was set again is another object: that is quicker to see than to compare.
+        if bid is None or ask is None or (bid is told_bid and ask is told_ask):
             return
-        self._best[book.symbol] = best
+        self._best[book.symbol] = bid, ask
         self.counters.quotes += 1
         self.sink.send(
             Quote(book.book.instrument, bid.price, bid.quantity, ask.price, ask.quantity, 0)
