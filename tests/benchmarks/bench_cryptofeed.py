@@ -1,6 +1,7 @@
 """cryptofeed's handlers on the same frames; it runs in the rivals' interpreter.
 
-uv venv -p 3.12 RIVALS && uv pip install -p RIVALS/bin/python degenbot "sqlalchemy<2.1" cryptofeed ccxt pyperf
+uv venv -p 3.12 RIVALS
+uv pip install -p RIVALS/bin/python degenbot "sqlalchemy<2.1" cryptofeed ccxt pyperf
 TORQ_BENCH_RIVALS=RIVALS/bin/python uv run torq bench
 
 Books are kept, Kraken's checksums compared, and every callback does nothing. Binance is left out,
