@@ -15,7 +15,8 @@ from torq_services.venues.simulated.trial import EXCHANGES
 
 _SUPPORT = Path(__file__).parents[1] / "support"
 _SECONDS = 600
-_PER_SECOND = 5000
+_PER_SECOND = 5400
+"""In each venue. The pauses in which books are compared take some of it: 20,000 are left."""
 _SEED = 20
 _GROWTH_MIB = 16
 

@@ -18,8 +18,10 @@ from torq_codec import decimal
 from torq_relays import MessageSink
 from torq_services.adapters.audit import Audit
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
+from torq_services.adapters.counters import AdapterCounters
 from torq_services.adapters.instruments import InstrumentStatus, Listed, Listing
 from torq_services.adapters.limits import VenueLimits
+from torq_services.adapters.requests import Fetch, Request
 from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
 from torq_services.state import OrderBook
 from torq_types import (
@@ -35,46 +37,10 @@ from torq_types import (
     Venue,
 )
 
-__all__ = ["AdapterCounters", "ExchangeAdapter", "Fetch", "Request", "Send"]
+__all__ = ["ExchangeAdapter"]
 
 _CONTEXT_CHARACTERS = 500
 _UNKNOWN_TYPES = 32
-
-
-class Send(msgspec.Struct, frozen=True):
-    """A message for the exchange."""
-
-    text: str
-
-
-class Fetch(msgspec.Struct, frozen=True):
-    """A REST request; the body comes back through :meth:`ExchangeAdapter.fetched`."""
-
-    path: str
-    symbol: str
-    purpose: str
-    weight: int = 1
-
-
-Request = Send | Fetch
-
-
-class AdapterCounters(msgspec.Struct):
-    """What an adapter has seen; travels in its SystemHealth."""
-
-    frames: int = 0
-    trades: int = 0
-    quotes: int = 0
-    unknown_messages: int = 0
-    refusals: int = 0
-    """Requests that the exchange answered with an error."""
-    malformed: int = 0
-    precision_errors: int = 0
-    sequence_gaps: int = 0
-    checksum_failures: int = 0
-    audits: int = 0
-    doubts: int = 0
-    """Books declared stale."""
 
 
 class ExchangeAdapter(ABC):

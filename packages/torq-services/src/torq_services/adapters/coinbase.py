@@ -13,9 +13,10 @@ from typing import Literal
 import msgspec
 
 from torq_codec import sides
-from torq_services.adapters.base import ExchangeAdapter, Request, Send
+from torq_services.adapters.base import ExchangeAdapter
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
+from torq_services.adapters.requests import Request, Send
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_types import (
     InvalidationReason,

@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import AdapterCounters, ExchangeAdapter
+from torq_services.adapters.base import ExchangeAdapter
+from torq_services.adapters.counters import AdapterCounters
 from torq_types import InvalidationReason
 
 __all__ = ["BookHealth", "FeedHealth", "FeedMeter", "FeedState"]

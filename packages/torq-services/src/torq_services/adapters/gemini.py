@@ -15,10 +15,11 @@ from typing import Literal
 import msgspec
 
 from torq_codec import levels, sides
-from torq_services.adapters.base import ExchangeAdapter, Fetch, Request, Send
+from torq_services.adapters.base import ExchangeAdapter
 from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
+from torq_services.adapters.requests import Fetch, Request, Send
 from torq_services.adapters.times import milliseconds
 from torq_types import (
     InvalidationReason,
