@@ -57,7 +57,7 @@ def feed_of(url: str, reader: Reader, folder: Path, **changes: Any) -> EvmFeed:
     return EvmFeed(settings, reader, cache, backoff=Backoff(first=0.05, most=0.2))
 
 
-async def until(condition: Any, seconds: float = 60) -> None:
+async def until(condition: Any, seconds: float = 180) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -31,7 +31,7 @@ from torq_types import (
 async def _fragments(running: Running, wanted: str) -> str:
     """What the console's WebSocket sends until ``wanted`` is in it."""
     seen = ""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         async with connect(f"ws://127.0.0.1:{running.port}/stream") as stream:
             while wanted not in seen:
                 seen += str(await stream.recv())
@@ -147,7 +147,7 @@ def test_a_killed_supervisor_leaves_no_process_and_up_starts_anew(runtime_dir: P
             p for p in running.processes() if "supervisor.supervisord" in " ".join(p.cmdline())
         ]
         supervisors[0].kill()
-        until(lambda: not running.processes(), "the kernel to stop the services", 20)
+        until(lambda: not running.processes(), "the kernel to stop the services", 90)
         again = running.torq("up", "--port", str(running.port))
         assert again.returncode == 0, again.stderr
         assert running.status()["healthy"]
@@ -164,11 +164,11 @@ def test_foreground_stops_with_an_interrupt(runtime_dir: Path) -> None:
         cwd=runtime_dir, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        until(lambda: running.torq("status").returncode == 0, "health", 60)
+        until(lambda: running.torq("status").returncode == 0, "health", 180)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
         assert running.url in output
-        until(lambda: not running.processes(), "everything to stop", 20)
+        until(lambda: not running.processes(), "everything to stop", 90)
         assert not list(runtime_dir.glob("*.sock*"))
     finally:
         if process.poll() is None:

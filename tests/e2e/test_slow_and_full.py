@@ -23,7 +23,7 @@ from torq_relays import Publisher, Subscriber, open_log, socket_path
 from torq_types import Domain, Heartbeat, SequenceGap, SignalIdentity, TransportError
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
@@ -61,7 +61,7 @@ def reader(folder: Path, domain: Domain, how: str) -> Iterator[subprocess.Popen[
 
 
 def result(running: subprocess.Popen[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(running.communicate(timeout=60)[0])
+    found: dict[str, Any] = json.loads(running.communicate(timeout=180)[0])
     return found
 
 

@@ -21,7 +21,7 @@ def _uv(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_wheels_alone_carry_an_instance(tmp_path: Path, runtime_dir: Path) -> None:
     if shutil.which("uv") is None:
         if os.environ.get("TORQ_REQUIRE_ALL") == "1":

@@ -68,7 +68,7 @@ class Anvil:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 httpx.post(self.http, json=_request("eth_chainId"), timeout=5).raise_for_status()
@@ -76,7 +76,7 @@ class Anvil:
                 time.sleep(0.02)
             else:
                 return
-        raise TimeoutError("anvil did not answer within 30 s")
+        raise TimeoutError("anvil did not answer within 120 s")
 
     def stop(self, kill: bool = False) -> None:
         """End it: politely, so that it saves its state, or at once."""
@@ -124,7 +124,7 @@ class Chain:
 
     def receipt(self, transaction_hash: str) -> dict[str, Any]:
         """A transaction's receipt, as soon as it is in a block."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             receipt: dict[str, Any] | None = self.rpc(
                 "eth_getTransactionReceipt", [transaction_hash]
@@ -132,7 +132,7 @@ class Chain:
             if receipt is not None and receipt.get("blockHash") is not None:
                 return receipt
             time.sleep(0.0005)
-        raise TimeoutError(f"{transaction_hash} was in no block within 30 s")
+        raise TimeoutError(f"{transaction_hash} was in no block within 120 s")
 
     def submit(self, to: str, payload: bytes) -> str:
         """Send a transaction without waiting for its block; its hash."""

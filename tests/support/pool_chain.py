@@ -158,7 +158,7 @@ def feed_for(
     return EvmFeed(settings, reader, cache, backoff=Backoff(first=0.05, most=0.2))
 
 
-async def in_step(feed: EvmFeed, reader: Reader, number: int, seconds: float = 30) -> None:
+async def in_step(feed: EvmFeed, reader: Reader, number: int, seconds: float = 120) -> None:
     """Wait until the reader has a block."""
     async with asyncio.timeout(seconds):
         while True:

@@ -33,7 +33,7 @@ class Running:
         self.python = python
         self.url = f"http://127.0.0.1:{port}/"
 
-    def torq(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def torq(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command on this instance."""
         environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
         return subprocess.run(
@@ -65,7 +65,7 @@ class Running:
         return found
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     """Wait for ``condition`` to give something true, and return it."""
     deadline = time.monotonic() + seconds
     while True:

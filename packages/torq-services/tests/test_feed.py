@@ -41,7 +41,7 @@ def quick() -> Backoff:
     return Backoff(first=0.01, most=0.05, chance=random.Random(1))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

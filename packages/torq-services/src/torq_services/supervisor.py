@@ -50,8 +50,8 @@ stdout_logfile={logs}/{name}.log
 stdout_logfile_maxbytes=8MB
 stdout_logfile_backups=2
 """
-_START_SECONDS = 10
-_STOP_SECONDS = 30
+_START_SECONDS = 60
+_STOP_SECONDS = 90
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):

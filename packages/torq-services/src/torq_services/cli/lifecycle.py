@@ -30,7 +30,7 @@ from torq_types import ConfigError, Domain, TorqError
 
 __all__ = ["down", "restart", "status", "up"]
 
-_HEALTHY_SECONDS = 30
+_HEALTHY_SECONDS = 120
 
 
 def up(

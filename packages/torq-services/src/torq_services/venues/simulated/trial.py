@@ -160,7 +160,7 @@ class Trial:
             breaker=CircuitBreaker(failures=1000),
         )
 
-    async def until(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
         """Wait, and say what was waited for in vain."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not condition():
@@ -174,14 +174,14 @@ class Trial:
 
     async def trade_through_faults(self, per_second: int = 1000) -> None:
         """Trade until all faults are done, then until the reader has the venue's own books."""
-        deadline = asyncio.get_running_loop().time() + 30
+        deadline = asyncio.get_running_loop().time() + 120
         while not self.venue.faults.is_over:
             await self.venue.trade(50, per_second=per_second)
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"faults that nothing could be done to: {self.venue.faults}")
         await self.settled()
 
-    async def settled(self, seconds: float = 30) -> None:
+    async def settled(self, seconds: float = 120) -> None:
         """The market is quiet, and the reader has its books."""
         await self.until(
             lambda: all(map(self.witness.is_true, self.exchange.symbols)), "the true books", seconds
