@@ -193,7 +193,9 @@ def test_cryptofeed_606_a_refresh_loses_nothing() -> None:
     """bmoscon/cryptofeed #606: minutes were missing whenever a snapshot was taken anew."""
     binance = Binance()
     binance.snapshot(10, [("99", "1")], [("101", "1")])
+    binance.update(11, 11, [("98", "1")])
     binance.update(13, 13, [("99", "2")])  # a hole
+    assert not binance.adapter.is_in_step
     for update in range(14, 20):
         binance.update(update, update, [(f"{update}", "1")])
     binance.snapshot(15, [("99", "8")], [("101", "1")])
