@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -11,12 +12,21 @@ from hypothesis import strategies as st
 from markets import levels, snapshot
 from samples import BTC_USD
 
-from torq_services.adapters import CircuitBreaker, Resynchroniser, ResyncPolicy, TokenBucket
+from torq_codec import MessageBuilder
+from torq_relays import CollectingSink
+from torq_services.adapters import (
+    BinanceAdapter,
+    CircuitBreaker,
+    Resynchroniser,
+    ResyncPolicy,
+    TokenBucket,
+)
 from torq_services.adapters.audit import Audit
 from torq_services.adapters.instruments import increment, pips
-from torq_services.adapters.times import unix_nanoseconds
+from torq_services.adapters.requests import Fetch
+from torq_services.adapters.times import milliseconds, rfc3339_nanoseconds, unix_nanoseconds
 from torq_services.state import OrderBook
-from torq_types import L2Delta
+from torq_types import Domain, L2Delta
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 5)), min_size=1, max_size=60))
@@ -135,3 +145,44 @@ def test_what_is_no_fee_or_increment_or_time_is_said() -> None:
     assert unix_nanoseconds("1618678142.557535") == 1_618_678_142_557_535_000
     with pytest.raises(ValueError, match="expected seconds"):
         unix_nanoseconds("1e9")
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        (milliseconds, -1),
+        (milliseconds, 10**30),
+        (unix_nanoseconds, "99999999999.5"),
+        (unix_nanoseconds, "-1"),
+        (rfc3339_nanoseconds, "1969-12-31T23:59:59.9Z"),
+        (rfc3339_nanoseconds, "9999-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_that_does_not_fit_the_wire_is_refused(
+    read: Callable[[object], int], found: object
+) -> None:
+    with pytest.raises(ValueError, match="found"):
+        read(found)
+
+
+def test_numbers_that_do_not_fit_the_wire_cost_one_book_and_no_feed() -> None:
+    sink = CollectingSink()
+    adapter = BinanceAdapter(["BTCUSDT"], sink)
+    adapter.connected()
+    fetch = Fetch("/api/v3/depth", "BTCUSDT", "snapshot")
+    body = b'{"lastUpdateId":%d,"bids":[["99","1"]],"asks":[["101","1"]]}'
+    adapter.answer(fetch, body % 10**19)
+    assert not adapter.is_in_step
+    adapter.answer(fetch, body % 10)
+    assert adapter.is_in_step
+    adapter.receive(
+        b'{"stream":"btcusdt@depth","data":{"E":%d,"s":"BTCUSDT","U":11,"u":11,"b":[],"a":[]}}'
+        % 10**18
+    )
+    assert not adapter.is_in_step
+    assert adapter.counters.malformed == 2
+    for tlvs in sink.messages:
+        builder = MessageBuilder(Domain.MARKET_DATA, 2)
+        for tlv in tlvs:
+            builder.add(tlv)
+        builder.build(sequence=1, timestamp_ns=1)

@@ -22,6 +22,7 @@ from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.requests import Fetch, Request, Send
+from torq_services.adapters.sequence import SequenceNumber
 from torq_services.adapters.times import milliseconds
 from torq_types import InvalidationReason, Side, Venue
 
@@ -47,8 +48,8 @@ class _Envelope(msgspec.Struct):
 
 
 class _Depth(msgspec.Struct, gc=False):
-    first: int = msgspec.field(name="U")
-    last: int = msgspec.field(name="u")
+    first: SequenceNumber = msgspec.field(name="U")
+    last: SequenceNumber = msgspec.field(name="u")
     symbol: str = msgspec.field(name="s")
     event_ms: int = msgspec.field(name="E")
     b: list[tuple[str, str]]
@@ -56,7 +57,7 @@ class _Depth(msgspec.Struct, gc=False):
 
 
 class _Ticker(msgspec.Struct, gc=False):
-    update: int = msgspec.field(name="u")
+    update: SequenceNumber = msgspec.field(name="u")
     symbol: str = msgspec.field(name="s")
     bid: str = msgspec.field(name="b")
     bid_quantity: str = msgspec.field(name="B")
@@ -75,7 +76,7 @@ class _Trade(msgspec.Struct):
 
 
 class _Snapshot(msgspec.Struct):
-    last_update: int = msgspec.field(name="lastUpdateId")
+    last_update: SequenceNumber = msgspec.field(name="lastUpdateId")
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
 

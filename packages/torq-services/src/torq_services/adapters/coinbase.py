@@ -17,6 +17,7 @@ from torq_services.adapters.base import ExchangeAdapter
 from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
 from torq_services.adapters.limits import VenueLimits
 from torq_services.adapters.requests import Request, Send
+from torq_services.adapters.sequence import SequenceNumber
 from torq_services.adapters.times import rfc3339_nanoseconds
 from torq_types import (
     InvalidationReason,
@@ -73,7 +74,7 @@ class _BookEvent(msgspec.Struct):
 class _Numbered(msgspec.Struct, tag_field="channel"):
     """What every message of a channel has."""
 
-    sequence_num: int
+    sequence_num: SequenceNumber
     timestamp: str
 
 

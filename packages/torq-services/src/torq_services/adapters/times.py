@@ -27,9 +27,11 @@ def rfc3339_nanoseconds(text: str) -> int:
     if text[_WHOLE : _WHOLE + 1] == "." and text[-1] == "Z" and len(fraction) <= 9:
         if fraction.isascii() and fraction.isdecimal():
             whole = _whole_seconds(text[:_WHOLE])
-            return whole * 1_000_000_000 + int(fraction) * int(10 ** (9 - len(fraction)))
+            return _told(
+                whole * 1_000_000_000 + int(fraction) * int(10 ** (9 - len(fraction))), text
+            )
     elif len(text) == _WHOLE + 1 and text[-1] == "Z":
-        return _whole_seconds(text[:-1]) * 1_000_000_000
+        return _told(_whole_seconds(text[:-1]) * 1_000_000_000, text)
     raise _no_time(text)
 
 
@@ -41,13 +43,20 @@ def _whole_seconds(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
+def _told(nanoseconds: int, found: str | int) -> int:
+    """What fits the wire: a time before 1970 or after 2554 would be a fault of the sender's."""
+    if not 0 <= nanoseconds < 1 << 64:
+        raise ValueError(f"found the time {str(found)[:40]!r}; expected one from 1970 to 2554")
+    return nanoseconds
+
+
 def _no_time(text: str) -> ValueError:
     return ValueError(f"found {text[:40]!r}; expected a UTC time such as 2026-08-09T21:05:48.2Z")
 
 
 def milliseconds(value: int) -> int:
-    """Milliseconds since 1970 as nanoseconds."""
-    return value * 1_000_000
+    """Milliseconds since 1970 as nanoseconds. Raises ValueError."""
+    return _told(value * 1_000_000, value)
 
 
 def unix_nanoseconds(text: str) -> int:
@@ -55,7 +64,8 @@ def unix_nanoseconds(text: str) -> int:
     try:
         seconds = decimal(text)
         if seconds.mantissa >= 0:
-            return seconds.scaled(-9) if seconds.exponent != _MICRO else seconds.mantissa * 1000
+            is_micro = seconds.exponent == _MICRO
+            return _told(seconds.mantissa * 1000 if is_micro else seconds.scaled(-9), text)
     except PrecisionError:
         pass  # said below, in terms of time
     raise ValueError(f"found {text[:40]!r}; expected seconds such as 1618678142.557535")
