@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from subjects import DOMAIN, INSTRUMENTS, TRADES, blocks
 
 from torq_codec import MessageBuilder, kernel, pack_instrument, parse_message
-from torq_relays.filters import filter_of
+from torq_relays.wire.filters import filter_of
 from torq_types import Header, Trade
 
 COUNT = len(TRADES)

@@ -29,7 +29,7 @@ from relays import running_relay
 
 from torq_codec import Message
 from torq_relays import DiskLog, Log, Publisher, Relay, RingLog, Subscriber, socket_path
-from torq_relays.control import hello_message
+from torq_relays.wire.control import hello_message
 from torq_types import Domain, GapCause, Heartbeat, Role, SequenceGap
 
 SIZE = 56

@@ -22,7 +22,7 @@ os.environ["TORQ_PURE_PYTHON"] = "1"
 with atheris.instrument_imports(include=["torq_codec", "torq_types", "torq_relays"]):
     from torq_codec import Fault, Framer, Run, iter_messages, layout_of
     from torq_codec.kernel import _pure
-    from torq_relays.filters import filter_of
+    from torq_relays.wire.filters import filter_of
     from torq_types import REGISTRY, ProtocolError, ServiceHello, TorqError
 
 KERNELS: list[Any] = [_pure]
@@ -130,7 +130,7 @@ def seed(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
     from samples import BTC_USD, trade
 
-    from torq_relays.control import hello_message
+    from torq_relays.wire.control import hello_message
     from torq_types import Domain, Role
 
     folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from torq_relays import Bookmark, Publisher, Relay, Subscriber, open_log, socket_path
-from torq_relays.subscribing_session import Start
+from torq_relays.client.subscribing_session import Start
 from torq_types import Domain, Heartbeat, SequenceGap, TransportError
 
 DOMAIN = Domain.EXECUTION

@@ -16,8 +16,8 @@ from samples import trade
 
 from torq_codec import Framer, MessageBuilder, Run, iter_messages, kernel
 from torq_relays import Publisher, RelayLimits, RingLog, Subscriber, socket_path
-from torq_relays.control import hello_message
 from torq_relays.transports import unix
+from torq_relays.wire.control import hello_message
 from torq_types import Domain, Error, ErrorCode, Role, ServiceHello, Trade
 
 MD = Domain.MARKET_DATA

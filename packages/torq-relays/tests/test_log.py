@@ -16,7 +16,7 @@ from samples import trade
 
 from torq_codec import MessageBuilder, iter_messages
 from torq_relays import DiskLog, RingLog, default_runtime_dir, prepare, socket_path
-from torq_relays.disk_log import FsyncPolicy
+from torq_relays.log.disk import FsyncPolicy
 from torq_types import ConfigError, Domain, LogError
 
 

@@ -27,9 +27,9 @@ from torq_relays import (
     Subscriber,
     socket_path,
 )
-from torq_relays.control import hello_message
-from torq_relays.mapped import LappedError, MappedLog
-from torq_relays.shared import Gauge, ReaderPage
+from torq_relays.client.mapped import LappedError, MappedLog
+from torq_relays.log.shared import Gauge, ReaderPage
+from torq_relays.wire.control import hello_message
 from torq_types import (
     Domain,
     GapCause,

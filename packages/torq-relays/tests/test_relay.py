@@ -26,7 +26,7 @@ from torq_relays import (
     Subscriber,
     socket_path,
 )
-from torq_relays.control import control_message, hello_message
+from torq_relays.wire.control import control_message, hello_message
 from torq_types import (
     Decimal64,
     Domain,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from torq_relays.async_publisher import AsyncPublisher
-from torq_relays.async_subscriber import AsyncSubscriber
-from torq_relays.backoff import Backoff
-from torq_relays.batch import Batch
-from torq_relays.bookmark import Bookmark
-from torq_relays.disk_log import DiskLog
-from torq_relays.domains import POLICIES, DomainPolicy, LogOptions, open_log
-from torq_relays.log import Log, RingLog
-from torq_relays.paths import default_runtime_dir, prepare, socket_path
-from torq_relays.publisher import Publisher
-from torq_relays.relay import Relay, RelayLimits
-from torq_relays.sink import BatchingSink, CollectingSink, DirectSink, MessageSink
-from torq_relays.status import PublisherStatus, RelayStatus, SubscriberStatus
-from torq_relays.subscriber import Subscriber
+from torq_relays.client.async_publisher import AsyncPublisher
+from torq_relays.client.async_subscriber import AsyncSubscriber
+from torq_relays.client.backoff import Backoff
+from torq_relays.client.batch import Batch
+from torq_relays.client.publisher import Publisher
+from torq_relays.client.sink import BatchingSink, CollectingSink, DirectSink, MessageSink
+from torq_relays.client.subscriber import Subscriber
+from torq_relays.log.base import Log
+from torq_relays.log.bookmark import Bookmark
+from torq_relays.log.disk import DiskLog
+from torq_relays.log.domains import POLICIES, DomainPolicy, LogOptions, open_log
+from torq_relays.log.ring import RingLog
+from torq_relays.relay.engine import Relay, RelayLimits
+from torq_relays.transports.paths import default_runtime_dir, prepare, socket_path
+from torq_relays.wire.status import PublisherStatus, RelayStatus, SubscriberStatus
 
 __all__ = [
     "POLICIES",

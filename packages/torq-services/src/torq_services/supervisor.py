@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from supervisor.xmlrpc import SupervisorTransport
 
-from torq_relays.paths import check_socket_path
+from torq_relays.transports.paths import check_socket_path
 from torq_services.config import Config
 from torq_services.instance import Instance, ServiceSpec
 from torq_types import ConfigError, TorqError

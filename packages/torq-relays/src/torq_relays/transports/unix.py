@@ -8,7 +8,7 @@ import socket
 import struct
 from pathlib import Path
 
-from torq_relays.paths import check_socket_path
+from torq_relays.transports.paths import check_socket_path
 from torq_types import TransportError
 
 __all__ = ["OUT_OF_DESCRIPTORS", "connect", "listen", "peer_uid"]

@@ -8,9 +8,9 @@ from collections import deque
 import msgspec
 
 from torq_codec import Break, Fault, Framer, Run
-from torq_relays.connections import Connection, Registration
-from torq_relays.ledger import Ledger, SourceCounts, Verdict
-from torq_relays.status import PublisherStatus
+from torq_relays.log.ledger import Ledger, SourceCounts, Verdict
+from torq_relays.relay.connections import Connection, Registration
+from torq_relays.wire.status import PublisherStatus
 from torq_types import HEADER_SIZE, Acknowledgement, Error, ErrorCode, LogError, ServiceHello
 
 __all__ = ["PublisherConnection", "SourceState"]

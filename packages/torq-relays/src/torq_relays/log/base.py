@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 import msgspec
 
 from torq_codec import DEFAULT_MAX_PAYLOAD, kernel, message_size
-from torq_relays.shared import Gauge, seal
+from torq_relays.log.shared import Gauge, seal
 from torq_types import HEADER_SIZE, LogError
 
 __all__ = ["Log", "Region", "RingLog"]

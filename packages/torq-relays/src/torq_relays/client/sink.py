@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from torq_relays.async_publisher import AsyncPublisher
+from torq_relays.client.async_publisher import AsyncPublisher
 from torq_types import TLV
 
 __all__ = ["BatchingSink", "CollectingSink", "DirectSink", "MessageSink"]

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
-from torq_relays.backoff import Backoff
-from torq_relays.flusher import Flusher
-from torq_relays.paths import socket_path
-from torq_relays.publishing_session import PublisherSession
+from torq_relays.client.backoff import Backoff
+from torq_relays.client.flusher import Flusher
+from torq_relays.client.publishing_session import PublisherSession
 from torq_relays.transports import unix
+from torq_relays.transports.paths import socket_path
 from torq_types import TLV, ConnectionLostError, Domain, TransportError
 
 __all__ = ["Publisher"]

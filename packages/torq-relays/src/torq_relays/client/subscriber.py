@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 
 from torq_codec import Message
-from torq_relays.backoff import Backoff
-from torq_relays.batch import Batch
-from torq_relays.following import Follower
-from torq_relays.paths import socket_path
-from torq_relays.subscribing import RECEIVE, SubscriberBase
-from torq_relays.subscribing_session import Start, SubscriberSession
+from torq_relays.client.backoff import Backoff
+from torq_relays.client.batch import Batch
+from torq_relays.client.following import Follower
+from torq_relays.client.subscribing import RECEIVE, SubscriberBase
+from torq_relays.client.subscribing_session import Start, SubscriberSession
 from torq_relays.transports import unix
+from torq_relays.transports.paths import socket_path
 from torq_types import (
     TLV,
     ConnectionLostError,

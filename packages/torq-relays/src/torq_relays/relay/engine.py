@@ -13,15 +13,15 @@ from pathlib import Path
 import msgspec
 
 from torq_codec import DEFAULT_MAX_PAYLOAD
-from torq_relays.connections import Connection, MonitorConnection, Registration
-from torq_relays.control import RELAY_SOURCE, control_message
-from torq_relays.disk_log import DiskLog
-from torq_relays.log import Log
-from torq_relays.publishing import PublisherConnection, SourceState
-from torq_relays.reading import Reader, reader_for
-from torq_relays.recovery import recover_ledger
-from torq_relays.status import RelayStatus
+from torq_relays.log.base import Log
+from torq_relays.log.disk import DiskLog
+from torq_relays.log.recovery import recover_ledger
+from torq_relays.relay.connections import Connection, MonitorConnection, Registration
+from torq_relays.relay.publishers import PublisherConnection, SourceState
+from torq_relays.relay.readers import Reader, reader_for
 from torq_relays.transports import unix
+from torq_relays.wire.control import RELAY_SOURCE, control_message
+from torq_relays.wire.status import RelayStatus
 from torq_types import Domain, Error, ErrorCode, Heartbeat, Role, ServiceHello, SystemHealth
 
 __all__ = ["Relay", "RelayLimits"]

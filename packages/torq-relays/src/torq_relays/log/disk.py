@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from torq_codec import DEFAULT_MAX_PAYLOAD, kernel
-from torq_relays.log import Log, Region
-from torq_relays.shared import Gauge
+from torq_relays.log.base import Log, Region
+from torq_relays.log.shared import Gauge
 from torq_types import LogError
 
 __all__ = ["DiskLog", "FsyncPolicy"]

@@ -7,10 +7,10 @@ import os
 import socket
 from pathlib import Path
 
-from torq_relays.bookmark import Bookmark
-from torq_relays.following import Follower
-from torq_relays.inbox import Inbox
-from torq_relays.subscribing_session import SubscriberSession
+from torq_relays.client.following import Follower
+from torq_relays.client.inbox import Inbox
+from torq_relays.client.subscribing_session import SubscriberSession
+from torq_relays.log.bookmark import Bookmark
 from torq_types import TransportError
 
 __all__ = ["RECEIVE", "SubscriberBase"]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from torq_codec import Message, walk_messages
-from torq_relays.batch import Batch
+from torq_relays.client.batch import Batch
 
 __all__ = ["Inbox"]
 

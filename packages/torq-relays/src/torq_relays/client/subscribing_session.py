@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from torq_codec import Break, Fault, Framer, Message, message_size, parse_message
-from torq_relays.batch import Batch
-from torq_relays.bookmark import Bookmark
-from torq_relays.control import RELAY_SOURCE, control_message, hello_message
-from torq_relays.filters import filter_of
-from torq_relays.ledger import Ledger, Verdict
+from torq_relays.client.batch import Batch
+from torq_relays.log.bookmark import Bookmark
+from torq_relays.log.ledger import Ledger, Verdict
+from torq_relays.wire.control import RELAY_SOURCE, control_message, hello_message
+from torq_relays.wire.filters import filter_of
 from torq_types import (
     TLV,
     Domain,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from torq_relays.disk_log import DiskLog, FsyncPolicy
-from torq_relays.log import Log, RingLog
+from torq_relays.log.base import Log
+from torq_relays.log.disk import DiskLog, FsyncPolicy
+from torq_relays.log.ring import RingLog
 from torq_types import Domain
 
 __all__ = ["POLICIES", "DomainPolicy", "LogOptions", "open_log"]

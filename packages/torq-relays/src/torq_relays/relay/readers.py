@@ -6,12 +6,12 @@ import socket
 from abc import abstractmethod
 
 from torq_codec import Framer, Run, walk_messages
-from torq_relays.connections import Connection, Registration
-from torq_relays.control import RELAY_SOURCE, control_message
-from torq_relays.filters import Filter, filter_of
-from torq_relays.log import RingLog
-from torq_relays.shared import ReaderPage
-from torq_relays.status import SubscriberStatus
+from torq_relays.log.ring import RingLog
+from torq_relays.log.shared import ReaderPage
+from torq_relays.relay.connections import Connection, Registration
+from torq_relays.wire.control import RELAY_SOURCE, control_message
+from torq_relays.wire.filters import Filter, filter_of
+from torq_relays.wire.status import SubscriberStatus
 from torq_types import (
     ErrorCode,
     GapCause,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torq_codec import DEFAULT_MAX_PAYLOAD, kernel, message_size
-from torq_relays.ledger import Ledger
-from torq_relays.log import Log
+from torq_relays.log.base import Log
+from torq_relays.log.ledger import Ledger
 from torq_types import ErrorCode, Header, LogError
 
 __all__ = ["recover_ledger"]

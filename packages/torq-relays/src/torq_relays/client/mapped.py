@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from torq_relays.shared import Gauge
+from torq_relays.log.shared import Gauge
 from torq_types import TransportError
 
 __all__ = ["LappedError", "MappedLog"]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from torq_codec import DEFAULT_MAX_PAYLOAD, Framer, Message, MessageBuilder, Run, kernel
 from torq_codec.faults import error_for
-from torq_relays.control import control_message, hello_message
-from torq_relays.domains import POLICIES
+from torq_relays.log.domains import POLICIES
+from torq_relays.wire.control import control_message, hello_message
 from torq_types import (
     TLV,
     Acknowledgement,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torq_relays.batch import Batch
-from torq_relays.control import RELAY_SOURCE, control_message
-from torq_relays.mapped import LappedError, MappedLog
-from torq_relays.shared import Gauge, ReaderPage
-from torq_relays.subscribing_session import SubscriberSession
+from torq_relays.client.batch import Batch
+from torq_relays.client.mapped import LappedError, MappedLog
+from torq_relays.client.subscribing_session import SubscriberSession
+from torq_relays.log.shared import Gauge, ReaderPage
+from torq_relays.wire.control import RELAY_SOURCE, control_message
 from torq_types import LogPosition
 
 __all__ = ["Follower"]

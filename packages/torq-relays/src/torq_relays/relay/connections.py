@@ -6,11 +6,11 @@ import socket
 from typing import TYPE_CHECKING
 
 from torq_codec import message_size, parse_message
-from torq_relays.control import RELAY_SOURCE, control_message
+from torq_relays.wire.control import RELAY_SOURCE, control_message
 from torq_types import TLV, Error, ErrorCode, ProtocolError, Role, ServiceHello
 
 if TYPE_CHECKING:
-    from torq_relays.relay import Relay
+    from torq_relays.relay.engine import Relay
 
 __all__ = ["Connection", "MonitorConnection", "Registration"]
 

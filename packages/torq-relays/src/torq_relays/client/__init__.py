@@ -1,0 +1,1 @@
+"""Publishers and subscribers: sessions without I/O, and two thin shells over each."""

@@ -1,0 +1,1 @@
+"""A relay: the engine around one log, and its side of every connection."""
