@@ -17,7 +17,7 @@ from sessions import SESSIONS, Session
 from torq_codec import MessageBuilder
 from torq_relays import MessageSink
 from torq_services.adapters import ADAPTERS, ExchangeAdapter
-from torq_services.adapters.requests import Fetch
+from torq_services.adapters.exchange.requests import Fetch
 from torq_types import TLV, Domain
 
 __all__ = ["BuildingSink"]

@@ -17,8 +17,8 @@ from websocket_clients import frame_of, shake_hands
 
 from torq_relays import AsyncPublisher, DirectSink
 from torq_services.adapters import ADAPTERS
-from torq_services.adapters.connection import open_connection
-from torq_services.adapters.requests import Fetch
+from torq_services.adapters.exchange.connection import open_connection
+from torq_services.adapters.exchange.requests import Fetch
 from torq_types import Domain
 
 __all__ = ["main"]

@@ -24,7 +24,7 @@ from torq_services.adapters import (
     KrakenAdapter,
     KrakenV1Adapter,
 )
-from torq_services.adapters.requests import Fetch
+from torq_services.adapters.exchange.requests import Fetch
 from torq_services.state import MarketState, OrderBook, kraken_checksum
 from torq_types import Domain, InstrumentId, L2Delta, L2Snapshot, StateInvalidation
 

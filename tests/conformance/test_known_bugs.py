@@ -26,7 +26,7 @@ from torq_services.adapters import (
     Resynchroniser,
     ResyncPolicy,
 )
-from torq_services.adapters.requests import Fetch
+from torq_services.adapters.exchange.requests import Fetch
 from torq_services.state import OrderBook
 from torq_services.venues.simulated.trial import EXCHANGES, Trial
 from torq_types import (

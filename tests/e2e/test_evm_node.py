@@ -15,10 +15,10 @@ from starlette.applications import Starlette
 
 from torq_codec import parse_instrument
 from torq_relays import Backoff
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_dex import EvmFeed
-from torq_services.adapters.evm_settings import EvmSettings
-from torq_services.serving import ServiceServer
+from torq_services.adapters.chain.cache import MetadataCache
+from torq_services.adapters.chain.feed import EvmFeed
+from torq_services.adapters.chain.settings import EvmSettings
+from torq_services.processes.serving import ServiceServer
 from torq_services.venues import EvmNode, load_scenario
 from torq_services.venues.scenario import load_header
 from torq_types import InvalidationReason, PoolState, StateInvalidation

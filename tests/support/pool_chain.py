@@ -14,9 +14,9 @@ from uniswap import FOREVER, SUPPLY, UniswapV2, UniswapV3
 from torq_amm import ConcentratedLiquidityPool, ConstantProductPool
 from torq_codec import MessageBuilder, parse_message
 from torq_relays import Backoff, MessageSink
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_dex import EvmFeed
-from torq_services.adapters.evm_settings import EvmSettings
+from torq_services.adapters.chain.cache import MetadataCache
+from torq_services.adapters.chain.feed import EvmFeed
+from torq_services.adapters.chain.settings import EvmSettings
 from torq_services.state import MarketState
 from torq_types import TLV, Domain, Header, InstrumentId, Venue
 

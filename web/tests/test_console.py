@@ -15,11 +15,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from torq_codec import format_instrument
-from torq_services import config as configuration
-from torq_services.adapters.evm_health import EvmHealth, PoolHealth
-from torq_services.demo import send_demo_arbitrage
-from torq_services.instance import Instance
-from torq_services.serving import ServiceServer
+from torq_services.adapters.chain.health import EvmHealth, PoolHealth
+from torq_services.demos.arbitrage import send_demo_arbitrage
+from torq_services.instance import config as configuration
+from torq_services.instance.folder import Instance
+from torq_services.processes.serving import ServiceServer
 from torq_types import (
     ArbitrageSignal,
     CloseReason,

@@ -21,10 +21,14 @@ from torq_services.adapters import (
     ResyncPolicy,
     TokenBucket,
 )
-from torq_services.adapters.audit import Audit
-from torq_services.adapters.instruments import increment, pips
-from torq_services.adapters.requests import Fetch
-from torq_services.adapters.times import milliseconds, rfc3339_nanoseconds, unix_nanoseconds
+from torq_services.adapters.exchange.audit import Audit
+from torq_services.adapters.exchange.instruments import increment, pips
+from torq_services.adapters.exchange.requests import Fetch
+from torq_services.adapters.exchange.times import (
+    milliseconds,
+    rfc3339_nanoseconds,
+    unix_nanoseconds,
+)
 from torq_services.state import OrderBook
 from torq_types import Domain, L2Delta
 

@@ -11,7 +11,7 @@ from recordings import frames
 
 from torq_relays import CollectingSink
 from torq_services.adapters import CoinbaseAdapter, ExchangeAdapter, GeminiAdapter
-from torq_services.adapters.times import milliseconds, rfc3339_nanoseconds
+from torq_services.adapters.exchange.times import milliseconds, rfc3339_nanoseconds
 from torq_services.venues import load_session
 from torq_types import (
     Error,

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from torq_relays import Publisher, Subscriber
+from torq_services.checks.protocol_tables import BEGIN, END, insert
 from torq_services.cli.logs import render
 from torq_services.cli.setup import checks
-from torq_services.config import load
-from torq_services.demo import mock_relay, send_demo_arbitrage
-from torq_services.protocol_tables import BEGIN, END, insert
+from torq_services.demos.arbitrage import mock_relay, send_demo_arbitrage
+from torq_services.instance.config import load
 from torq_types import ArbitrageSignal, Domain, Economics, Heartbeat
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from torq_services import config as configuration
-from torq_services.instance import Instance
+from torq_services.instance import config as configuration
+from torq_services.instance.folder import Instance
 from torq_types import ConfigError, Venue
 
-EXAMPLE = (resources.files("torq_services") / "torq.example.toml").read_text()
+EXAMPLE = (resources.files("torq_services.instance") / "torq.example.toml").read_text()
 
 
 def test_the_example_is_sound_and_goes_live_on_paper_without_keys() -> None:

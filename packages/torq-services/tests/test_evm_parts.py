@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torq_amm import ConstantProductPool
-from torq_services.adapters.evm_blocks import (
+from torq_services.adapters.chain.blocks import (
     BlockHeader,
     BlockHistory,
     BrokenChainError,
     read_header,
 )
-from torq_services.adapters.evm_bloom import may_contain_any
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_logs import PAIR_CREATED, LogFilter, checked
-from torq_services.adapters.evm_metadata import PoolMetadata
-from torq_services.adapters.evm_rpc import RateLimit
+from torq_services.adapters.chain.bloom import may_contain_any
+from torq_services.adapters.chain.cache import MetadataCache
+from torq_services.adapters.chain.logs import PAIR_CREATED, LogFilter, checked
+from torq_services.adapters.chain.metadata import PoolMetadata
+from torq_services.adapters.chain.rpc import RateLimit
 from torq_services.state import PoolMarket
 from torq_services.state.pool_values import decimal_text, state_of
 from torq_types import (

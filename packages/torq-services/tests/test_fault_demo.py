@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from torq_services import fault_demo
-from torq_services.fault_demo import demonstrate_faults
+from torq_services.demos import faults as fault_demo
+from torq_services.demos.faults import demonstrate_faults
 from torq_services.venues.simulated import Fault
 from torq_services.venues.simulated.trial import Trial
 from torq_types import ConfigError

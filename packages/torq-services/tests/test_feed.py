@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from torq_relays import Backoff, CollectingSink
 from torq_services.adapters import CoinbaseAdapter, Feed, GeminiAdapter
-from torq_services.serving import ServiceServer
+from torq_services.processes.serving import ServiceServer
 from torq_services.venues import sample_app
 from torq_services.venues.base import VenueConnection
 from torq_services.venues.coinbase import CoinbaseVenue

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from torq_services.protocol_tables import insert
+from torq_services.checks.protocol_tables import insert
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
 

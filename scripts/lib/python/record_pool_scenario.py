@@ -41,12 +41,12 @@ from uniswap import FOREVER, SUPPLY, UniswapV2, UniswapV3  # noqa: E402
 from torq_amm import Pool  # noqa: E402
 from torq_amm.arbitrage import PoolGraph, best_input  # noqa: E402
 from torq_codec import format_instrument  # noqa: E402
-from torq_services.adapters.evm_metadata import PoolMetadata  # noqa: E402
-from torq_services.adapters.evm_reads import (  # noqa: E402
+from torq_services.adapters.chain.metadata import PoolMetadata  # noqa: E402
+from torq_services.adapters.chain.reads import (  # noqa: E402
     read_metadata,
     read_pool,
 )
-from torq_services.adapters.evm_rpc import CallError, Endpoint  # noqa: E402
+from torq_services.adapters.chain.rpc import CallError, Endpoint  # noqa: E402
 from torq_services.venues.scenario import RecordedBlock, ScenarioHeader  # noqa: E402
 from torq_types import InstrumentId, Venue  # noqa: E402
 

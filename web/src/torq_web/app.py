@@ -15,8 +15,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from torq_services.config import Config
-from torq_services.instance import Instance
+from torq_services.instance.config import Config
+from torq_services.instance.folder import Instance
 from torq_services.observability.metrics import EXPOSITION_TYPE, exposition
 from torq_web.board import Board
 from torq_web.pages import Pages

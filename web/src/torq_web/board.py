@@ -10,7 +10,7 @@ import msgspec
 from torq_codec import format_instrument
 from torq_relays import RelayStatus
 from torq_services.adapters import FeedHealth
-from torq_services.adapters.evm_health import EvmHealth
+from torq_services.adapters.chain.health import EvmHealth
 from torq_types import (
     ArbitrageSignal,
     CloseReason,

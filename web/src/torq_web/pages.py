@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from torq_services.config import Config
+from torq_services.instance.config import Config
 from torq_types import Domain
 from torq_web.board import SECTIONS, Board, Section
 

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from torq_codec import Message
 from torq_relays import AsyncSubscriber, RelayStatus
 from torq_services.adapters import FeedHealth
-from torq_services.adapters.evm_health import EvmHealth
+from torq_services.adapters.chain.health import EvmHealth
 from torq_types import (
     TLV,
     ArbitrageSignal,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from torq_services.adapters.base import ExchangeAdapter
 from torq_services.adapters.binance import BinanceAdapter
-from torq_services.adapters.books import BookDoubtError, PublishedBook
 from torq_services.adapters.coinbase import CoinbaseAdapter
-from torq_services.adapters.feed import Feed, FeedSettings
-from torq_services.adapters.feed_health import BookHealth, FeedHealth
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.books import BookDoubtError, PublishedBook
+from torq_services.adapters.exchange.feed import Feed, FeedSettings
+from torq_services.adapters.exchange.health import BookHealth, FeedHealth
+from torq_services.adapters.exchange.instruments import InstrumentStatus, Listed, Listing
+from torq_services.adapters.exchange.limits import CircuitBreaker, TokenBucket, VenueLimits
+from torq_services.adapters.exchange.resync import Resynchroniser, ResyncPolicy
 from torq_services.adapters.gemini import GeminiAdapter
-from torq_services.adapters.instruments import InstrumentStatus, Listed, Listing
-from torq_services.adapters.kraken import KrakenAdapter
-from torq_services.adapters.kraken_v1 import KrakenV1Adapter
-from torq_services.adapters.limits import CircuitBreaker, TokenBucket, VenueLimits
-from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
+from torq_services.adapters.kraken.v1 import KrakenV1Adapter
+from torq_services.adapters.kraken.v2 import KrakenAdapter
 
 __all__ = [
     "ADAPTERS",

@@ -17,13 +17,13 @@ from typing import Any
 import msgspec
 
 from torq_codec import levels
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
-from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
-from torq_services.adapters.limits import VenueLimits
-from torq_services.adapters.requests import Fetch, Request, Send
-from torq_services.adapters.sequence import SequenceNumber
-from torq_services.adapters.times import milliseconds
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.books import BookDoubtError, Levels, PublishedBook
+from torq_services.adapters.exchange.instruments import InstrumentStatus, Listed, increment
+from torq_services.adapters.exchange.limits import VenueLimits
+from torq_services.adapters.exchange.requests import Fetch, Request, Send
+from torq_services.adapters.exchange.sequence import SequenceNumber
+from torq_services.adapters.exchange.times import milliseconds
 from torq_types import InvalidationReason, Side, Venue
 
 __all__ = ["BinanceAdapter"]

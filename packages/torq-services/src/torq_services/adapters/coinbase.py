@@ -13,12 +13,12 @@ from typing import Literal
 import msgspec
 
 from torq_codec import sides
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
-from torq_services.adapters.limits import VenueLimits
-from torq_services.adapters.requests import Request, Send
-from torq_services.adapters.sequence import SequenceNumber
-from torq_services.adapters.times import rfc3339_nanoseconds
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.instruments import InstrumentStatus, Listed, increment
+from torq_services.adapters.exchange.limits import VenueLimits
+from torq_services.adapters.exchange.requests import Request, Send
+from torq_services.adapters.exchange.sequence import SequenceNumber
+from torq_services.adapters.exchange.times import rfc3339_nanoseconds
 from torq_types import (
     InvalidationReason,
     Side,

@@ -3,7 +3,7 @@
 The feed numbers nothing. What can be seen of a lost, repeated or misplaced book update is that it
 does not fit the book: a level removed that was not there, set to the quantity that it had, or a
 bid at or above an ask. Each puts the book in doubt. What stays unseen is found by comparing with
-the whole book over REST, once a minute (:mod:`torq_services.adapters.audit`).
+the whole book over REST, once a minute (:mod:`torq_services.adapters.exchange.audit`).
 Source: Gemini's WebSocket Market Data version 2 reference.
 """
 
@@ -15,12 +15,12 @@ from typing import Literal
 import msgspec
 
 from torq_codec import levels, sides
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
-from torq_services.adapters.instruments import InstrumentStatus, Listed, increment
-from torq_services.adapters.limits import VenueLimits
-from torq_services.adapters.requests import Fetch, Request, Send
-from torq_services.adapters.times import milliseconds
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.books import BookDoubtError, Levels, PublishedBook
+from torq_services.adapters.exchange.instruments import InstrumentStatus, Listed, increment
+from torq_services.adapters.exchange.limits import VenueLimits
+from torq_services.adapters.exchange.requests import Fetch, Request, Send
+from torq_services.adapters.exchange.times import milliseconds
 from torq_types import (
     InvalidationReason,
     Level,

@@ -9,10 +9,10 @@ import structlog
 import typer
 from rich.table import Table
 
-from torq_services import demo as demonstrations
-from torq_services import protocol_tables
+from torq_services.checks import protocol_tables
 from torq_services.cli.options import RuntimeDir, instance_at, printer
-from torq_services.fault_demo import demonstrate_faults
+from torq_services.demos import arbitrage as demonstrations
+from torq_services.demos.faults import demonstrate_faults
 from torq_types import REGISTRY, TLV, ConfigError, Domain
 
 __all__ = ["app", "find_type"]

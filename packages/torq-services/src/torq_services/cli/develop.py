@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from torq_services import protocol_tables
+from torq_services.checks import protocol_tables
 from torq_services.checks.docs import broken_links
 from torq_services.checks.precision import check_paths
 from torq_services.cli.options import RuntimeDir, printer, workspace_root

@@ -19,13 +19,13 @@ import typer
 from rich.table import Table
 
 from torq_relays import prepare, socket_path
-from torq_services import config as configuration
 from torq_services.adapters import FeedHealth
 from torq_services.cli.options import RuntimeDir, instance_at, printer
-from torq_services.config import CONFIG_NAME, Config
-from torq_services.instance import Instance
-from torq_services.overview import InstanceStatus, feed_health, instance_status
-from torq_services.supervisor import Supervisor
+from torq_services.instance import config as configuration
+from torq_services.instance.config import CONFIG_NAME, Config
+from torq_services.instance.folder import Instance
+from torq_services.instance.status import InstanceStatus, feed_health, instance_status
+from torq_services.instance.supervisor import Supervisor
 from torq_types import ConfigError, Domain, TorqError
 
 __all__ = ["down", "restart", "status", "up"]

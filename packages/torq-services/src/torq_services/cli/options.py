@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from torq_relays import default_runtime_dir
-from torq_services.instance import Instance
+from torq_services.instance.folder import Instance
 
 __all__ = ["RuntimeDir", "instance_at", "print_error", "printer", "workspace_root"]
 

@@ -17,10 +17,10 @@ from rich.table import Table
 
 from torq_codec import kernel
 from torq_relays import prepare, socket_path
-from torq_services import config as configuration
 from torq_services.cli.options import RuntimeDir, instance_at, printer
-from torq_services.config import CONFIG_NAME
-from torq_services.supervisor import Supervisor
+from torq_services.instance import config as configuration
+from torq_services.instance.config import CONFIG_NAME
+from torq_services.instance.supervisor import Supervisor
 from torq_types import ConfigError, Domain
 
 __all__ = ["Check", "checks", "doctor", "init"]
@@ -31,7 +31,7 @@ def init(
     runtime_dir: RuntimeDir = None,
 ) -> None:
     """Write a commented torq.toml that goes live: public feeds, no keys, execution on paper."""
-    example = (resources.files("torq_services") / "torq.example.toml").read_text()
+    example = (resources.files("torq_services.instance") / "torq.example.toml").read_text()
     try:
         with path.open("x") as file:
             file.write(example)

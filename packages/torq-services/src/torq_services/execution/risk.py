@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from torq_services.exact import compare
+from torq_services.state.exact import compare
 from torq_types import (
     ArbitrageSignal,
     Decimal64,

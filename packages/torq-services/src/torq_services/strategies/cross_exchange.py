@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from torq_relays import MessageSink
-from torq_services.exact import compare
 from torq_services.state import MarketState
+from torq_services.state.exact import compare
 from torq_services.strategies.base import Strategy
 from torq_services.strategies.crossing import Crossing, Leg, best_crossing
 from torq_services.strategies.opportunities import Opportunities, Stage

@@ -20,24 +20,24 @@ from torq_relays import (
     socket_path,
 )
 from torq_services.adapters import ADAPTERS, Feed, FeedSettings
-from torq_services.config import Config
 from torq_services.execution import Executor, PaperVenue, RiskGate, RiskLimits
-from torq_services.instance import Instance
+from torq_services.instance.config import Config
+from torq_services.instance.folder import Instance
 from torq_services.observability import HealthReporter
-from torq_services.serving import ServiceServer
-from torq_services.sources import (
+from torq_services.processes.serving import ServiceServer
+from torq_services.processes.sources import (
     PAPER_EXECUTION,
     adapter_source,
 )
-from torq_services.state import MarketState
-from torq_services.venues import sample_app
-from torq_services.wiring import (
+from torq_services.processes.wiring import (
     MILLION,
     RELAY_PATIENCE_SECONDS,
     first_id,
     last_flush,
     market_data,
 )
+from torq_services.state import MarketState
+from torq_services.venues import sample_app
 from torq_types import (
     ArbitrageSignal,
     Decimal64,

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from torq_services.adapters import ADAPTERS
-from torq_services.chain_config import ChainConfig, check_chain
+from torq_services.instance.chain_config import ChainConfig, check_chain
 from torq_services.venues.scenario import load_header
 from torq_types import (
     ConfigError,

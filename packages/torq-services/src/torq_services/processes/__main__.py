@@ -1,4 +1,4 @@
-"""The entry point of every supervised process: ``python -m torq_services.service NAME``."""
+"""The entry point of every supervised process: ``python -m torq_services.processes NAME``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from typing import Any
 import structlog
 import uvloop
 
-from torq_services import services, strategy_services
-from torq_services.instance import RELAY_DOMAINS, Instance
+from torq_services.instance.folder import RELAY_DOMAINS, Instance
 from torq_services.observability import configure_logs
+from torq_services.processes import (
+    cross_exchange,
+    exchange,
+    flash_arbitrage,
+    paper_execution,
+    relay,
+    sample_venues,
+)
 from torq_types import TorqError
 
 __all__ = ["arguments", "die_with_parent", "main", "run_until_signalled"]
@@ -64,22 +71,22 @@ def main() -> int:
     try:
         config = instance.config()
         if name in RELAY_DOMAINS:
-            services.run_relay(RELAY_DOMAINS[name], config, instance)
+            relay.run_relay(RELAY_DOMAINS[name], config, instance)
             return 0
         run: Callable[..., Coroutine[Any, Any, None]]
         if name == "sample-venues":
-            run = services.run_sample_venues
+            run = sample_venues.run_sample_venues
         elif name.startswith("adapter-"):
-            run = services.run_adapter
+            run = exchange.run_adapter
         elif name.startswith("chain-"):
             # Only this service pays for importing web3.
-            run = importlib.import_module("torq_services.chain_service").run_chain
+            run = importlib.import_module("torq_services.processes.chain").run_chain
         elif name == "strategy-cross-exchange":
-            run = strategy_services.run_cross_exchange
+            run = cross_exchange.run_cross_exchange
         elif name == "strategy-flash-arbitrage":
-            run = strategy_services.run_flash_arbitrage
+            run = flash_arbitrage.run_flash_arbitrage
         elif name == "execution-paper":
-            run = services.run_paper_execution
+            run = paper_execution.run_paper_execution
         else:
             log.error("unknown service", name=name)
             return 2

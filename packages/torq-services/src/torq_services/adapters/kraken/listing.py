@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from torq_services.adapters.instruments import InstrumentStatus, Listed, increment, pips
+from torq_services.adapters.exchange.instruments import InstrumentStatus, Listed, increment, pips
 from torq_types import UNKNOWN_FEE, Decimal64
 
 __all__ = ["ASSETS", "PAIRS", "STATUS", "read_pairs"]

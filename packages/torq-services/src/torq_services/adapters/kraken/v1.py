@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from torq_codec import levels
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.books import PublishedBook
-from torq_services.adapters.instruments import Listed
-from torq_services.adapters.kraken_listing import ASSETS, PAIRS, read_pairs
-from torq_services.adapters.limits import VenueLimits
-from torq_services.adapters.requests import Request, Send
-from torq_services.adapters.times import unix_nanoseconds
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.books import PublishedBook
+from torq_services.adapters.exchange.instruments import Listed
+from torq_services.adapters.exchange.limits import VenueLimits
+from torq_services.adapters.exchange.requests import Request, Send
+from torq_services.adapters.exchange.times import unix_nanoseconds
+from torq_services.adapters.kraken.listing import ASSETS, PAIRS, read_pairs
 from torq_services.state import kraken_checksum
 from torq_types import InvalidationReason, Side, Venue
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from torq_relays import Publisher, Relay, RingLog, Subscriber, prepare, socket_path
-from torq_services.sources import DEMO
+from torq_services.processes.sources import DEMO
 from torq_types import (
     ArbitrageSignal,
     CloseReason,

@@ -13,11 +13,11 @@ import structlog
 from picows import WSError, WSHandshakeError
 
 from torq_relays import Backoff
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.connection import Connection, open_connection
-from torq_services.adapters.feed_health import FeedHealth, FeedMeter, FeedState
-from torq_services.adapters.limits import CircuitBreaker, TokenBucket
-from torq_services.adapters.requests import Fetch, Send
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.connection import Connection, open_connection
+from torq_services.adapters.exchange.health import FeedHealth, FeedMeter, FeedState
+from torq_services.adapters.exchange.limits import CircuitBreaker, TokenBucket
+from torq_services.adapters.exchange.requests import Fetch, Send
 from torq_types import ConnectionLostError, InvalidationReason
 
 __all__ = ["Feed", "FeedSettings"]

@@ -18,26 +18,26 @@ import structlog
 
 from torq_codec.dex import EventLog, decode_event, parse_log
 from torq_relays import Backoff, MessageSink
-from torq_services.adapters.evm_blocks import (
+from torq_services.adapters.chain.blocks import (
     BlockHeader,
     BlockHistory,
     BrokenChainError,
     read_header,
 )
-from torq_services.adapters.evm_bloom import may_contain_any
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_discovery import Discovery
-from torq_services.adapters.evm_health import EvmHealth, FeedState, pool_health
-from torq_services.adapters.evm_logs import LogFilter, checked
-from torq_services.adapters.evm_metadata import metas_of
-from torq_services.adapters.evm_reads import read_pool, read_sample
-from torq_services.adapters.evm_rpc import (
+from torq_services.adapters.chain.bloom import may_contain_any
+from torq_services.adapters.chain.cache import MetadataCache
+from torq_services.adapters.chain.discovery import Discovery
+from torq_services.adapters.chain.health import EvmHealth, FeedState, pool_health
+from torq_services.adapters.chain.logs import LogFilter, checked
+from torq_services.adapters.chain.metadata import metas_of
+from torq_services.adapters.chain.reads import read_pool, read_sample
+from torq_services.adapters.chain.rpc import (
     Endpoint,
     RateLimit,
     RpcError,
     open_endpoint,
 )
-from torq_services.adapters.evm_settings import EvmSettings
+from torq_services.adapters.chain.settings import EvmSettings
 from torq_services.state.pool_values import state_of
 from torq_services.state.pools import PoolMarket
 from torq_types import (

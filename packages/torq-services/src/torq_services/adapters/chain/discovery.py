@@ -8,12 +8,12 @@ import structlog
 
 from torq_codec import format_instrument
 from torq_codec.dex import parse_log
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_logs import LogFilter
-from torq_services.adapters.evm_metadata import PoolMetadata
-from torq_services.adapters.evm_reads import read_metadata
-from torq_services.adapters.evm_rpc import CallError, Endpoint, RpcError
-from torq_services.adapters.evm_settings import EvmSettings
+from torq_services.adapters.chain.cache import MetadataCache
+from torq_services.adapters.chain.logs import LogFilter
+from torq_services.adapters.chain.metadata import PoolMetadata
+from torq_services.adapters.chain.reads import read_metadata
+from torq_services.adapters.chain.rpc import CallError, Endpoint, RpcError
+from torq_services.adapters.chain.settings import EvmSettings
 from torq_types import ConfigError, InstrumentId
 
 __all__ = ["Discovery"]

@@ -15,13 +15,13 @@ from typing import Literal
 import msgspec
 
 from torq_codec import levels
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.books import Levels
-from torq_services.adapters.instruments import Listed
-from torq_services.adapters.kraken_listing import ASSETS, PAIRS, STATUS, read_pairs
-from torq_services.adapters.limits import VenueLimits
-from torq_services.adapters.requests import Fetch, Request, Send
-from torq_services.adapters.times import rfc3339_nanoseconds
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.books import Levels
+from torq_services.adapters.exchange.instruments import Listed
+from torq_services.adapters.exchange.limits import VenueLimits
+from torq_services.adapters.exchange.requests import Fetch, Request, Send
+from torq_services.adapters.exchange.times import rfc3339_nanoseconds
+from torq_services.adapters.kraken.listing import ASSETS, PAIRS, STATUS, read_pairs
 from torq_services.state import kraken_checksum
 from torq_types import InvalidationReason, Side, UnknownSymbolError, Venue
 

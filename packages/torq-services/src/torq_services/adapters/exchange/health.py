@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from torq_services.adapters.base import ExchangeAdapter
-from torq_services.adapters.counters import AdapterCounters
+from torq_services.adapters.exchange.base import ExchangeAdapter
+from torq_services.adapters.exchange.counters import AdapterCounters
 from torq_types import InvalidationReason
 
 __all__ = ["BookHealth", "FeedHealth", "FeedMeter", "FeedState"]

@@ -7,14 +7,14 @@ import time
 
 from torq_codec import parse_instrument
 from torq_relays import AsyncPublisher, DirectSink
-from torq_services.adapters.evm_cache import MetadataCache
-from torq_services.adapters.evm_dex import EvmFeed
-from torq_services.adapters.evm_settings import EvmSettings
-from torq_services.config import Config
-from torq_services.instance import Instance
+from torq_services.adapters.chain.cache import MetadataCache
+from torq_services.adapters.chain.feed import EvmFeed
+from torq_services.adapters.chain.settings import EvmSettings
+from torq_services.instance.config import Config
+from torq_services.instance.folder import Instance
 from torq_services.observability import HealthReporter
-from torq_services.sources import chain_source
-from torq_services.wiring import RELAY_PATIENCE_SECONDS, last_flush
+from torq_services.processes.sources import chain_source
+from torq_services.processes.wiring import RELAY_PATIENCE_SECONDS, last_flush
 from torq_types import Domain
 
 __all__ = ["run_chain"]

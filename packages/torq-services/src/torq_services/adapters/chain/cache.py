@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from torq_codec import format_instrument, parse_instrument
-from torq_services.adapters.evm_metadata import PoolMetadata
+from torq_services.adapters.chain.metadata import PoolMetadata
 from torq_types import IdentifierError, InstrumentId, Venue
 
 __all__ = ["MetadataCache"]

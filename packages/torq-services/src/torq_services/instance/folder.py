@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from torq_relays import prepare
-from torq_services.config import Config
+from torq_services.instance.config import Config
 from torq_types import ConfigError, Domain
 
 __all__ = ["RELAY_DOMAINS", "Instance", "ServiceSpec"]
@@ -58,7 +58,7 @@ class Instance:
     @staticmethod
     def services(config: Config) -> list[ServiceSpec]:
         """What runs under ``config``, in the order of starting."""
-        module = "torq_services.service"
+        module = "torq_services.processes"
         specs = [ServiceSpec(name, module, 10) for name in RELAY_DOMAINS]
         if config.is_sample:
             specs.append(ServiceSpec("sample-venues", module, 20))

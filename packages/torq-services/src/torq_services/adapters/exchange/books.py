@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from torq_relays import MessageSink
-from torq_services.adapters.audit import Audit
+from torq_services.adapters.exchange.audit import Audit
 from torq_services.state import OrderBook
 from torq_types import (
     InstrumentId,

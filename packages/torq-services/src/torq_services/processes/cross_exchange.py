@@ -10,10 +10,17 @@ import msgspec
 
 from torq_codec import parse_instrument
 from torq_relays import AsyncPublisher, DirectSink, MessageSink
-from torq_services.config import Config
-from torq_services.instance import Instance
+from torq_services.instance.config import Config
+from torq_services.instance.folder import Instance
 from torq_services.observability import HealthReporter
-from torq_services.sources import CROSS_EXCHANGE, FLASH_ARBITRAGE
+from torq_services.processes.sources import CROSS_EXCHANGE, FLASH_ARBITRAGE
+from torq_services.processes.wiring import (
+    MILLION,
+    RELAY_PATIENCE_SECONDS,
+    first_id,
+    last_flush,
+    market_data,
+)
 from torq_services.state import MarketState
 from torq_services.strategies import (
     ChainLimits,
@@ -22,13 +29,6 @@ from torq_services.strategies import (
     FlashArbitrage,
     FlashArbitrageLimits,
     Strategy,
-)
-from torq_services.wiring import (
-    MILLION,
-    RELAY_PATIENCE_SECONDS,
-    first_id,
-    last_flush,
-    market_data,
 )
 from torq_types import Decimal64, Domain
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from torq_codec import format_instrument
-from torq_services.adapters.evm_metadata import PoolMetadata
+from torq_services.adapters.chain.metadata import PoolMetadata
 from torq_services.state.pool_values import decimal_text, display_price
 from torq_services.state.pools import PoolEntry
 from torq_types import SwapError

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from torq_relays import AsyncPublisher, AsyncSubscriber
-from torq_services.instance import Instance
+from torq_services.instance.folder import Instance
 from torq_types import Domain, TransportError
 
 __all__ = ["MILLION", "RELAY_PATIENCE_SECONDS", "first_id", "last_flush", "market_data"]

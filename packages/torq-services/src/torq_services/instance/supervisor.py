@@ -15,8 +15,8 @@ import msgspec
 from supervisor.xmlrpc import SupervisorTransport
 
 from torq_relays.transports.paths import check_socket_path
-from torq_services.config import Config
-from torq_services.instance import Instance, ServiceSpec
+from torq_services.instance.config import Config
+from torq_services.instance.folder import Instance, ServiceSpec
 from torq_types import ConfigError, TorqError
 
 __all__ = ["ProcessStatus", "Supervisor"]

@@ -1,7 +1,7 @@
 """What is particular to an exchange, behind one face: bytes in, TLVs and requests out, no I/O.
 
-:mod:`torq_services.adapters.feed` does what is the same for all of them: connecting, watching,
-backing off, keeping to limits, starting over.
+:mod:`torq_services.adapters.exchange.feed` does what is the same for all of them:
+connecting, watching, backing off, keeping to limits, starting over.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import msgspec
 
 from torq_codec import decimal
 from torq_relays import MessageSink
-from torq_services.adapters.audit import Audit
-from torq_services.adapters.books import BookDoubtError, Levels, PublishedBook
-from torq_services.adapters.counters import AdapterCounters
-from torq_services.adapters.instruments import InstrumentStatus, Listed, Listing
-from torq_services.adapters.limits import VenueLimits
-from torq_services.adapters.requests import Fetch, Request
-from torq_services.adapters.resync import Resynchroniser, ResyncPolicy
+from torq_services.adapters.exchange.audit import Audit
+from torq_services.adapters.exchange.books import BookDoubtError, Levels, PublishedBook
+from torq_services.adapters.exchange.counters import AdapterCounters
+from torq_services.adapters.exchange.instruments import InstrumentStatus, Listed, Listing
+from torq_services.adapters.exchange.limits import VenueLimits
+from torq_services.adapters.exchange.requests import Fetch, Request
+from torq_services.adapters.exchange.resync import Resynchroniser, ResyncPolicy
 from torq_services.state import OrderBook
 from torq_types import (
     Error,

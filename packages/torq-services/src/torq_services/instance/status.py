@@ -10,8 +10,8 @@ import msgspec
 
 from torq_relays import AsyncSubscriber, RelayStatus
 from torq_services.adapters import FeedHealth
-from torq_services.instance import RELAY_DOMAINS, Instance
-from torq_services.supervisor import Supervisor
+from torq_services.instance.folder import RELAY_DOMAINS, Instance
+from torq_services.instance.supervisor import Supervisor
 from torq_types import Domain, Role, SystemHealth, TransportError
 
 __all__ = ["InstanceStatus", "ServiceStatus", "feed_health", "instance_status", "relay_status"]

@@ -1,0 +1,1 @@
+"""What every exchange's adapter shares: connecting, watching, books, requests, starting over."""

@@ -1,0 +1,1 @@
+"""An instance: its configuration, its folder, its processes under supervisord, its status."""

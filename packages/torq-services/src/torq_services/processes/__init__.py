@@ -1,0 +1,1 @@
+"""One file per supervised process: it connects nodes to relays, signals and clocks."""
