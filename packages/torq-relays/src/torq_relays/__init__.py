@@ -14,7 +14,8 @@ from torq_relays.log.bookmark import Bookmark
 from torq_relays.log.disk import DiskLog
 from torq_relays.log.domains import POLICIES, DomainPolicy, LogOptions, open_log
 from torq_relays.log.ring import RingLog
-from torq_relays.relay.engine import Relay, RelayLimits
+from torq_relays.relay.engine import Relay
+from torq_relays.relay.limits import RelayLimits
 from torq_relays.transports.paths import default_runtime_dir, prepare, socket_path
 from torq_relays.wire.status import PublisherStatus, RelayStatus, SubscriberStatus
 

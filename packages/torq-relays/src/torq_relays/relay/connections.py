@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
 
 from torq_codec import message_size, parse_message
+from torq_relays.log.base import Log
+from torq_relays.log.ledger import Ledger
+from torq_relays.relay.limits import RelayLimits
 from torq_relays.wire.control import RELAY_SOURCE, control_message
-from torq_types import TLV, Error, ErrorCode, ProtocolError, Role, ServiceHello
+from torq_types import TLV, Domain, Error, ErrorCode, ProtocolError, Role, ServiceHello
 
-if TYPE_CHECKING:
-    from torq_relays.relay.engine import Relay
-
-__all__ = ["Connection", "MonitorConnection", "Registration"]
+__all__ = ["Connection", "ConnectionHost", "MonitorConnection", "Registration"]
 
 _RECEIVE = 1 << 16
 _MAX_HELLO = 1 << 18
+
+
+class ConnectionHost(Protocol):
+    """What a connection may ask of its relay: the log, the rules, the accounts, and its turns."""
+
+    domain: Domain
+    log: Log
+    ledger: Ledger
+    limits: RelayLimits
+    clock: Callable[[], int]
+    """UTC nanoseconds."""
+    started_ns: int
+    wake: bytes
+    """The message that wakes a mapped reader."""
+    faults: Counter[ErrorCode]
+    messages: int
+    """Appended so far."""
+    bytes_skipped: int
+    log_errors: int
+
+    def settle(self, connection: Connection) -> None:
+        """Let ``connection`` write, or drop it, at the end of this turn."""
+
+    def go_on(self, connection: Connection) -> None:
+        """Let ``connection`` write in the next turn, whatever else happens."""
+
+    def want_write(self, connection: Connection, wanted: bool) -> None:
+        """Watch for the moment when ``connection``'s socket takes more, or cease to."""
+
+    def check_buffers(self, connection: Connection) -> None:
+        """Close ``connection`` when its unfinished message is one too many for the memory."""
+
+    def health_message(self) -> bytes:
+        """The relay's SystemHealth, as its monitors get it."""
 
 
 class Connection:
@@ -23,12 +59,17 @@ class Connection:
 
     name = ""
 
-    def __init__(self, relay: Relay, client: socket.socket) -> None:
+    def __init__(self, relay: ConnectionHost, client: socket.socket) -> None:
         self.relay = relay
         self.socket = client
         self.closed = False
         self._outgoing = bytearray()
         self._wants_write = False
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a message that has not arrived whole."""
+        return 0
 
     def read(self) -> None:
         """Take what the client sent. The base reads only to notice that it left."""
@@ -51,7 +92,7 @@ class Connection:
     def queue(self, message: bytes | memoryview) -> None:
         """Put ``message`` behind what is waiting; it is written at the end of the turn."""
         self._outgoing += message
-        self.relay.dirty.add(self)
+        self.relay.settle(self)
 
     def queue_if_idle(self, message: bytes) -> None:
         """Queue only when nothing is waiting: a stuck client gets no pile of heartbeats."""
@@ -72,7 +113,7 @@ class Connection:
     def close(self) -> None:
         """Nothing more; the relay drops the connection at the end of the turn."""
         self.closed = True
-        self.relay.dirty.add(self)
+        self.relay.settle(self)
 
     def _receive(self) -> bytes:
         try:
@@ -131,7 +172,7 @@ class Connection:
 class Registration(Connection):
     """A connection that has not said what it wants."""
 
-    def __init__(self, relay: Relay, client: socket.socket) -> None:
+    def __init__(self, relay: ConnectionHost, client: socket.socket) -> None:
         super().__init__(relay, client)
         self.hello: ServiceHello | None = None
         self.rest = b""

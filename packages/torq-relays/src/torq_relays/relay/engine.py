@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from torq_codec import DEFAULT_MAX_PAYLOAD
 from torq_relays.log.base import Log
 from torq_relays.log.disk import DiskLog
 from torq_relays.log.recovery import recover_ledger
 from torq_relays.relay.connections import Connection, MonitorConnection, Registration
+from torq_relays.relay.limits import RelayLimits
 from torq_relays.relay.publishers import PublisherConnection, SourceState
 from torq_relays.relay.readers import Reader, reader_for
 from torq_relays.transports import unix
@@ -24,26 +24,10 @@ from torq_relays.wire.control import RELAY_SOURCE, control_message
 from torq_relays.wire.status import RelayStatus
 from torq_types import Domain, Error, ErrorCode, Heartbeat, Role, ServiceHello, SystemHealth
 
-__all__ = ["Relay", "RelayLimits"]
+__all__ = ["Relay"]
 
 _SECOND_NS = 1_000_000_000
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
-
-
-class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a relay grants its clients."""
-
-    connections: int = 256
-    max_payload: int = DEFAULT_MAX_PAYLOAD
-    registration_seconds: int = 5
-    """To say hello."""
-    stall_seconds: int = 30
-    """To finish a message that was begun."""
-    garbage_bytes: int = 64 * 1024 * 1024
-    """That one connection may send, or make the relay check in vain."""
-    buffered_bytes: int = 256 * 1024 * 1024
-    """Unfinished messages of all connections together."""
-    heartbeat_ms: int = 1000
 
 
 class Relay:
@@ -72,9 +56,9 @@ class Relay:
         self.messages = 0
         self.ledger = recover_ledger(log)
         self.sources = {source: SourceState(source) for source in self.ledger.tracker.sources()}
-        self.dirty: set[Connection] = set()
+        self._dirty: set[Connection] = set()
         """Connections that have something to write, or to be dropped for, in this turn."""
-        self.unfinished: set[Connection] = set()
+        self._unfinished: set[Connection] = set()
         """Connections that go on in the next turn, whatever else happens."""
         self.wake = control_message(domain, RELAY_SOURCE, Heartbeat(0, self.limits.heartbeat_ms))
         """The message that wakes a mapped reader."""
@@ -120,13 +104,13 @@ class Relay:
 
     def _turn(self) -> None:
         """One round: read from publishers, make durable, let readers see, acknowledge."""
-        if self._busy_poll or self.unfinished:
+        if self._busy_poll or self._unfinished:
             timeout = 0.0
         else:
             timeout = max(0, self._next_tick - self.clock()) / _SECOND_NS
-        if self.unfinished:
-            self.dirty |= self.unfinished
-            self.unfinished.clear()
+        if self._unfinished:
+            self._dirty |= self._unfinished
+            self._unfinished.clear()
         for descriptor, mask in self._epoll.poll(timeout):
             connection = self._connections.get(descriptor)
             if connection is None:
@@ -137,7 +121,7 @@ class Relay:
                 if isinstance(connection, Registration) and connection.hello is not None:
                     self._register(connection, connection.hello)
             if mask & select.EPOLLOUT:
-                self.dirty.add(connection)
+                self._dirty.add(connection)
         log = self.log
         if log.durable != log.tail:
             log.sync()
@@ -148,7 +132,7 @@ class Relay:
                 reader.log_grew()
         if log.durable != self._durable:
             self._durable = log.durable
-            self.dirty.update(
+            self._dirty.update(
                 c for c in self._connections.values() if isinstance(c, PublisherConnection)
             )
         self._settle()
@@ -157,12 +141,12 @@ class Relay:
 
     def _settle(self) -> None:
         """Let every connection that has something to write do so, and drop the closed ones."""
-        while self.dirty:
-            batch, self.dirty = self.dirty, set()
+        while self._dirty:
+            batch, self._dirty = self._dirty, set()
             for connection in batch:
                 connection.pump()
                 # What it queued meanwhile it has written, or its socket says when it can.
-                self.dirty.discard(connection)
+                self._dirty.discard(connection)
                 if connection.closed:
                     self._drop(connection)
 
@@ -195,7 +179,7 @@ class Relay:
             self._epoll.register(client, select.EPOLLIN)
 
     def _drop(self, connection: Connection) -> None:
-        self.unfinished.discard(connection)
+        self._unfinished.discard(connection)
         if self._connections.pop(connection.socket.fileno(), None) is None:
             return
         if isinstance(connection, Reader):
@@ -204,15 +188,22 @@ class Relay:
         connection.socket.close()
         connection.dropped()
 
+    def settle(self, connection: Connection) -> None:
+        """Let ``connection`` write, or drop it, at the end of this turn."""
+        self._dirty.add(connection)
+
+    def go_on(self, connection: Connection) -> None:
+        """Let ``connection`` write in the next turn, whatever else happens."""
+        self._unfinished.add(connection)
+
     def want_write(self, connection: Connection, wanted: bool) -> None:
-        """Called by a connection whose socket is full, or is not any more."""
+        """Watch for the moment when ``connection``'s socket takes more, or cease to."""
         events = select.EPOLLIN | (select.EPOLLOUT if wanted else 0)
         self._epoll.modify(connection.socket, events)
 
-    def check_buffers(self, connection: PublisherConnection) -> None:
-        """Close a publisher whose unfinished message is one too many for the relay's memory."""
-        publishers = [c for c in self._connections.values() if isinstance(c, PublisherConnection)]
-        total = sum(publisher.pending for publisher in publishers)
+    def check_buffers(self, connection: Connection) -> None:
+        """Close ``connection`` when its unfinished message is one too many for the memory."""
+        total = sum(each.pending for each in self._connections.values())
         if total > self.limits.buffered_bytes:
             detail = f"unfinished messages fill {total} bytes of {self.limits.buffered_bytes}"
             connection.fail(ErrorCode.TOO_MUCH_BUFFERED, detail)
@@ -240,7 +231,7 @@ class Relay:
             return
         if connection is None:
             return
-        self.dirty.discard(registration)
+        self._dirty.discard(registration)
         self._connections[connection.socket.fileno()] = connection
         if isinstance(connection, Reader):
             self._readers.append(connection)

@@ -193,7 +193,7 @@ class PublisherConnection(Connection):
         self._undurable.append((relay.log.tail, self._appended))
         self.state.messages += run.count
         relay.messages += run.count
-        relay.dirty.add(self)
+        relay.settle(self)
 
     def _decide(self, broken: Break) -> None:
         """Drop repeats and other sources' messages; keep what follows a hole, and count it."""
@@ -208,7 +208,7 @@ class PublisherConnection(Connection):
             self._framer.leave_out(broken)
             self._is_asked = True
             self._told = (-1, -1)
-            self.relay.dirty.add(self)
+            self.relay.settle(self)
             return
         ledger = self.relay.ledger
         last = ledger.tracker.last(self.source)

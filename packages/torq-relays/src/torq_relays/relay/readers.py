@@ -81,7 +81,7 @@ class StreamedReader(Reader):
 
     def log_grew(self) -> None:
         """There may be something to write."""
-        self.relay.dirty.add(self)
+        self.relay.settle(self)
 
     def beat(self, heartbeat: bytes, now: int) -> None:
         """Tell how far everything was looked at, though nothing may have been wanted."""
@@ -102,7 +102,7 @@ class StreamedReader(Reader):
             self._queue_wanted(messages)
             written += len(messages)
         if written >= _PUMP_BYTES and not self.closed:
-            self.relay.unfinished.add(self)
+            self.relay.go_on(self)
 
     def status(self) -> SubscriberStatus:
         """For the relay's own account."""
@@ -170,7 +170,7 @@ class MappedReader(Reader):
                 asked = message.get(LogPosition)
                 if asked is not None:
                     self._asked = asked.position
-                    self.relay.dirty.add(self)
+                    self.relay.settle(self)
 
     def log_grew(self) -> None:
         """Wake the reader, if it sleeps."""
