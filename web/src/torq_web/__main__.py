@@ -8,7 +8,7 @@ import structlog
 import uvicorn
 
 from torq_services.observability import configure_logs
-from torq_services.processes.__main__ import arguments, die_with_parent, run_until_signalled
+from torq_services.processes.running import arguments, die_with_parent, run_until_signalled
 from torq_services.processes.serving import ServiceServer
 from torq_types import TorqError
 from torq_web.app import create_app

@@ -1,4 +1,4 @@
-"""An EVM chain as a service. Apart from the others: web3 takes a second to import."""
+"""One EVM chain. Imported by its own process alone: web3 takes a second."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from torq_codec import parse_instrument
-from torq_relays import AsyncPublisher, DirectSink
+from torq_relays import DirectSink
 from torq_services.adapters.chain.cache import MetadataCache
 from torq_services.adapters.chain.feed import EvmFeed
 from torq_services.adapters.chain.settings import EvmSettings
@@ -14,23 +14,18 @@ from torq_services.instance.config import Config
 from torq_services.instance.folder import Instance
 from torq_services.observability import HealthReporter
 from torq_services.processes.sources import chain_source
-from torq_services.processes.wiring import RELAY_PATIENCE_SECONDS, last_flush
+from torq_services.processes.wiring import last_flush, publisher_for
 from torq_types import Domain
 
 __all__ = ["run_chain"]
 
 
 async def run_chain(name: str, config: Config, instance: Instance) -> None:
-    """One EVM chain's pools."""
+    """Follow the chain's pools until cancelled."""
     chain_name = name.removeprefix("chain-")
     chain = config.chains[chain_name]
-    async with await AsyncPublisher.connect(
-        Domain.MARKET_DATA,
-        source=chain_source(list(config.chains).index(chain_name)),
-        runtime_dir=instance.runtime_dir,
-        name=name,
-        timeout=RELAY_PATIENCE_SECONDS,
-    ) as publisher:
+    source = chain_source(list(config.chains).index(chain_name))
+    async with await publisher_for(Domain.MARKET_DATA, source, name, instance) as publisher:
         sink = DirectSink(publisher)
         settings = EvmSettings(
             name=chain_name,

@@ -1,4 +1,4 @@
-"""What all services share: how they read the markets, and how they stop."""
+"""What all processes share: how they reach a relay to publish, and how they leave it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,30 @@ from typing import Final
 
 import structlog
 
-from torq_relays import AsyncPublisher, AsyncSubscriber
+from torq_relays import AsyncPublisher
 from torq_services.instance.folder import Instance
 from torq_types import Domain, TransportError
 
-__all__ = ["MILLION", "RELAY_PATIENCE_SECONDS", "first_id", "last_flush", "market_data"]
+__all__ = ["MILLION", "RELAY_PATIENCE_SECONDS", "first_id", "last_flush", "publisher_for"]
 
 MILLION: Final = 1_000_000
 """Nanoseconds in a millisecond."""
 RELAY_PATIENCE_SECONDS: Final = 60.0
-"""A relay that crashed is back sooner; without one there is nothing that a service could do."""
+"""A relay that crashed is back sooner; without one there is nothing that a process could do."""
 _LAST_FLUSH_SECONDS = 2.0
+
+
+async def publisher_for(
+    domain: Domain, source: int, name: str, instance: Instance
+) -> AsyncPublisher:
+    """Connected to the instance's relay of ``domain`` as ``source``."""
+    return await AsyncPublisher.connect(
+        domain,
+        source=source,
+        runtime_dir=instance.runtime_dir,
+        name=name,
+        timeout=RELAY_PATIENCE_SECONDS,
+    )
 
 
 async def last_flush(publisher: AsyncPublisher) -> None:
@@ -27,17 +40,6 @@ async def last_flush(publisher: AsyncPublisher) -> None:
         structlog.get_logger().warning("stopping with messages unsent", reason=str(error))
 
 
-async def market_data(name: str, instance: Instance) -> AsyncSubscriber:
-    """All market data, from the oldest on: books are built before the first decision."""
-    return await AsyncSubscriber.connect(
-        Domain.MARKET_DATA,
-        start="earliest",
-        runtime_dir=instance.runtime_dir,
-        name=name,
-        timeout=RELAY_PATIENCE_SECONDS,
-    )
-
-
 def first_id(now_ns: int) -> int:
-    """Ids that a restarted service cannot give out a second time: a million a second."""
+    """Ids that a restarted process cannot give out a second time: a million a second."""
     return now_ns // 1000

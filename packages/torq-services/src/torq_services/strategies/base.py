@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar
 
+import msgspec
+
 from torq_types import Header, InstrumentId
 
 __all__ = ["Strategy"]
@@ -31,3 +33,7 @@ class Strategy(ABC):
     @abstractmethod
     def shut_down(self, now_ns: int) -> None:
         """The last call: take back what should not stand."""
+
+    @abstractmethod
+    def account(self) -> msgspec.Struct:
+        """What it has done and how it stands, for its ``SystemHealth``."""

@@ -24,7 +24,7 @@ from torq_types import (
     Venue,
 )
 
-__all__ = ["CrossExchange", "CrossExchangeLimits", "Pair"]
+__all__ = ["CrossExchange", "CrossExchangeLimits", "Pair", "StrategyHealth"]
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -48,6 +48,18 @@ class CrossExchangeLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Messages older than this are history: they shape the books and cause no signal."""
     equal_quotes: tuple[frozenset[str], ...] = ()
     """Quote currencies that may be taken for one another; none by default."""
+
+
+class StrategyHealth(msgspec.Struct):
+    """The strategy's account of itself."""
+
+    opened: int
+    updated: int
+    closed: int
+    open: int
+    evaluations: int
+    verified_books: int
+    stale_books: int
 
 
 class CrossExchange(Strategy):
@@ -100,6 +112,20 @@ class CrossExchange(Strategy):
         """Close every opportunity."""
         for pair in self.opportunities.open_keys:
             self.opportunities.ended(pair, CloseReason.SHUTDOWN, None, now_ns)
+
+    def account(self) -> StrategyHealth:
+        """Opportunities, and the books that they come from."""
+        stale = sum(book.status == "stale" for book in self._market.books.values())
+        opportunities = self.opportunities
+        return StrategyHealth(
+            opened=opportunities.opened,
+            updated=opportunities.updated,
+            closed=opportunities.closed,
+            open=len(opportunities.open_keys),
+            evaluations=self.evaluations,
+            verified_books=len(self._market.books) - stale,
+            stale_books=stale,
+        )
 
     def _evaluate(self, buy: InstrumentId, sell: InstrumentId, cause: Header, now_ns: int) -> None:
         pair = Pair(buy, sell, self._market.metas[sell].quote)

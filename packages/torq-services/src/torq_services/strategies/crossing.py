@@ -7,12 +7,10 @@ from math import lcm
 import msgspec
 
 from torq_services.state import OrderBook
+from torq_services.state.exact import PIPS
 from torq_types import Decimal64, InstrumentMeta
 
-__all__ = ["PIPS", "Crossing", "Leg", "best_crossing"]
-
-PIPS = 1_000_000
-"""Fee rates count hundredths of a basis point: a million of them is the whole."""
+__all__ = ["Crossing", "Leg", "best_crossing"]
 
 
 class Leg(msgspec.Struct, frozen=True):

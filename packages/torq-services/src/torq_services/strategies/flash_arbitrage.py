@@ -39,7 +39,13 @@ from torq_types import (
     SwapPath,
 )
 
-__all__ = ["ChainLimits", "FlashArbitrage", "FlashArbitrageLimits", "Offer"]
+__all__ = [
+    "ChainLimits",
+    "FlashArbitrage",
+    "FlashArbitrageHealth",
+    "FlashArbitrageLimits",
+    "Offer",
+]
 
 _NOTHING = Decimal64(0, 0)
 _GAS_LOT = 1_000_000
@@ -84,6 +90,20 @@ class Offer(msgspec.Struct, frozen=True):
     def net(self) -> int:
         """What is left."""
         return self.sizing.profit - self.gas
+
+
+class FlashArbitrageHealth(msgspec.Struct):
+    """The strategy's account of itself."""
+
+    opened: int
+    updated: int
+    closed: int
+    open: int
+    evaluations: int
+    left_out: int
+    """Cycles without a profit token, or in whose profit token gas has no price."""
+    verified_pools: int
+    stale_pools: int
 
 
 class _Chain:
@@ -154,6 +174,22 @@ class FlashArbitrage(Strategy):
         """Close every opportunity."""
         for cycle in self.opportunities.open_keys:
             self.opportunities.ended(cycle, CloseReason.SHUTDOWN, None, now_ns)
+
+    def account(self) -> FlashArbitrageHealth:
+        """Opportunities, and the pools that they come from."""
+        entries = self._market.pools.entries.values()
+        stale = sum(entry.status == "stale" for entry in entries)
+        opportunities = self.opportunities
+        return FlashArbitrageHealth(
+            opened=opportunities.opened,
+            updated=opportunities.updated,
+            closed=opportunities.closed,
+            open=len(opportunities.open_keys),
+            evaluations=self.evaluations,
+            left_out=self.left_out.total(),
+            verified_pools=len(entries) - stale,
+            stale_pools=stale,
+        )
 
     def _note(self, pool: InstrumentId) -> bool:
         """Take a pool's new value; whether there is none, because it is stale."""

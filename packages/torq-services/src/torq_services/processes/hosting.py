@@ -1,0 +1,77 @@
+"""A node as a process: joined to relays and clocks, its account published, stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from torq_relays import AsyncSubscriber, DirectSink, MessageSink
+from torq_services.instance.folder import Instance
+from torq_services.nodes import Node, Subscription
+from torq_services.observability import HealthReporter
+from torq_services.processes.wiring import RELAY_PATIENCE_SECONDS, last_flush, publisher_for
+from torq_types import Domain
+
+__all__ = ["run_node"]
+
+_TICK_SECONDS: Final = 0.1
+
+
+async def run_node(
+    name: str,
+    instance: Instance,
+    kind: type[Node],
+    source: int,
+    build: Callable[[MessageSink, int], Node],
+) -> None:
+    """Run a node of ``kind`` until cancelled.
+
+    ``build`` makes it of the sink to its relay, once that answers, and of the time then, in UTC
+    nanoseconds. It is called as :class:`Node` promises: all of this is one event loop.
+    """
+    async with AsyncExitStack() as open_connections:
+        publisher = await open_connections.enter_async_context(
+            await publisher_for(kind.publishes, source, name, instance)
+        )
+        subscribers = [
+            (each.domain, await open_connections.enter_async_context(
+                await _subscriber(each, name, instance)))
+            for each in kind.subscriptions
+        ]  # fmt: skip
+        sink = DirectSink(publisher)
+        node = build(sink, time.time_ns())
+        health = HealthReporter(name, sink, node.account, time.time_ns)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(health.run())
+                for domain, subscriber in subscribers:
+                    tasks.create_task(_follow(node, domain, subscriber))
+                tasks.create_task(_tick(node))
+        finally:
+            node.stop(time.time_ns())
+            await last_flush(publisher)
+
+
+async def _subscriber(wanted: Subscription, name: str, instance: Instance) -> AsyncSubscriber:
+    return await AsyncSubscriber.connect(
+        wanted.domain,
+        types=wanted.types,
+        start=wanted.start,
+        runtime_dir=instance.runtime_dir,
+        name=name,
+        timeout=RELAY_PATIENCE_SECONDS,
+    )
+
+
+async def _follow(node: Node, domain: Domain, subscriber: AsyncSubscriber) -> None:
+    async for message in subscriber:
+        node.on_message(domain, message, time.time_ns())
+
+
+async def _tick(node: Node) -> None:
+    while True:
+        await asyncio.sleep(_TICK_SECONDS)
+        node.on_time(time.time_ns())
