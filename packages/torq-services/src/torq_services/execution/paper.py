@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from torq_services.state import MarketState
-from torq_services.strategies.crossing import PIPS
+from torq_services.state.exact import PIPS
 from torq_types import (
     Decimal64,
     Fill,

@@ -1,10 +1,15 @@
-"""Comparing exact amounts of different scales."""
+"""Exact amounts: the unit of fees, and comparing across scales."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from torq_types import Decimal64
 
-__all__ = ["compare"]
+__all__ = ["PIPS", "compare"]
+
+PIPS: Final = 1_000_000
+"""Fee rates count hundredths of a basis point: a million of them is the whole."""
 
 
 def compare(amount: int, exponent: int, limit: Decimal64) -> int:

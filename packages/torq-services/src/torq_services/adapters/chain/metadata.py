@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
+from torq_services.state.exact import PIPS
 from torq_types import Decimal64, InstrumentId, InstrumentMeta
 
-__all__ = ["PIPS", "PoolMetadata", "metas_of"]
-
-PIPS: Final = 1_000_000
-"""Hundredths of a basis point in the whole."""
+__all__ = ["PoolMetadata", "metas_of"]
 
 
 class PoolMetadata(msgspec.Struct, frozen=True):

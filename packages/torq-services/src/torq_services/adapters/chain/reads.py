@@ -16,8 +16,9 @@ from torq_amm import (
     WeightedPool,
 )
 from torq_amm.concentrated import MAX_TICK
-from torq_services.adapters.chain.metadata import PIPS, PoolMetadata
+from torq_services.adapters.chain.metadata import PoolMetadata
 from torq_services.adapters.chain.rpc import CallError, Endpoint
+from torq_services.state.exact import PIPS
 from torq_types import ConfigError, InstrumentId, Venue
 
 __all__ = ["read_metadata", "read_pool", "read_sample"]
