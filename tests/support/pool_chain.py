@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, KeysView
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Reader(MessageSink):
         self.market = MarketState()
         self.sent: list[TLV] = []
         self.rolled_back: set[InstrumentId] = set()
-        self.changed: set[InstrumentId] = set()
+        self.changed: KeysView[InstrumentId] = {}.keys()
         self.header = Header(0, 0, 2, Domain.MARKET_DATA, 100, 0, 0)
         self._sequence = 0
 

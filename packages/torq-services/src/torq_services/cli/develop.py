@@ -13,6 +13,7 @@ import typer
 from torq_services.checks import protocol_tables
 from torq_services.checks.docs import broken_links
 from torq_services.checks.precision import check_paths
+from torq_services.checks.replayable import check_rooms
 from torq_services.cli.options import RuntimeDir, printer, workspace_root
 from torq_types import ConfigError
 
@@ -24,7 +25,7 @@ _MONEY_CODE = ("packages", "web/src", "scripts")
 
 
 def validate(runtime_dir: RuntimeDir = None) -> None:
-    """Check the source: ruff, types, layers, precision, documentation."""
+    """Check the source: ruff, types, layers, precision, replays, documentation."""
     root = _root()
     python = sys.executable
     checks: list[tuple[str, Callable[[], list[str]]]] = [
@@ -33,6 +34,7 @@ def validate(runtime_dir: RuntimeDir = None) -> None:
         ("mypy --strict", lambda: _run(root, python, "-m", "mypy", *_typed(root))),
         ("import-linter", lambda: _run(root, python, "-c", _LINT_IMPORTS, "--no-cache")),
         ("precision", lambda: _precision(root)),
+        ("replayable", lambda: list(check_rooms(root))),
         ("protocol tables", lambda: _tables(root)),
         ("docs links", lambda: list(broken_links(root))),
     ]

@@ -53,9 +53,9 @@ class ChainBlock(msgspec.Struct, frozen=True):
 class PoolUpdate(msgspec.Struct):
     """What a message changed."""
 
-    changed: set[InstrumentId]
-    """Pools whose value at the end of a block is another one, or that turned stale."""
-    rolled_back: set[InstrumentId]
+    changed: dict[InstrumentId, None]
+    """Pools whose value at the end of a block is another one, or that turned stale; in order."""
+    rolled_back: dict[InstrumentId, None]
     """Pools of which blocks were abandoned: what was drawn from those is void."""
 
 
@@ -160,7 +160,7 @@ class PoolMarket:
         """By chain id, the last complete blocks."""
         self.faults: Counter[str] = Counter()
         self._history_blocks = history_blocks
-        self._touched: dict[int, set[InstrumentId]] = {}
+        self._touched: dict[int, dict[InstrumentId, None]] = {}
 
     def value(self, instrument: InstrumentId) -> Pool:
         """The pool at the end of the last complete block. Raises :class:`StalePoolError`."""
@@ -171,7 +171,7 @@ class PoolMarket:
 
     def apply(self, tlv: TLV) -> PoolUpdate:
         """Take one TLV; those that are not of pools change nothing."""
-        update = PoolUpdate(set(), set())
+        update = PoolUpdate({}, {})
         if isinstance(tlv, POOL_EVENTS):
             self._event(tlv, update)
         elif isinstance(tlv, PoolState):
@@ -182,14 +182,16 @@ class PoolMarket:
             self._invalidation(tlv, update)
         return update
 
-    def lose(self, chain_ids: set[int] | None, reason: InvalidationReason) -> set[InstrumentId]:
-        """Mark every pool (of these chains) stale; returns those that were verified."""
-        lost = set()
+    def lose(
+        self, chain_ids: set[int] | None, reason: InvalidationReason
+    ) -> dict[InstrumentId, None]:
+        """Mark every pool (of these chains) stale; returns those that were verified, in order."""
+        lost: dict[InstrumentId, None] = {}
         for entry in self.entries.values():
             is_meant = chain_ids is None or entry.instrument.chain_id in chain_ids
             if is_meant and entry.status == "verified":
                 entry.invalidate(reason)
-                lost.add(entry.instrument)
+                lost[entry.instrument] = None
         return lost
 
     def _event(self, event: TLV, update: PoolUpdate) -> None:
@@ -203,10 +205,10 @@ class PoolMarket:
         except PoolStateError:
             self.faults["inconsistent"] += 1
             entry.invalidate(InvalidationReason.INCONSISTENT)
-            update.changed.add(instrument)
+            update.changed[instrument] = None
             return
         if taken:
-            self._touched.setdefault(instrument.chain_id, set()).add(instrument)
+            self._touched.setdefault(instrument.chain_id, {})[instrument] = None
         else:
             self.faults["repeated"] += 1
 
@@ -232,13 +234,13 @@ class PoolMarket:
         except (PoolStateError, SwapError):
             self.faults["impossible"] += 1
             entry.invalidate(InvalidationReason.INCONSISTENT)
-        update.changed.add(instrument)
+        update.changed[instrument] = None
 
     def _complete(self, gas: GasPrice, update: PoolUpdate) -> None:
         blocks = self.blocks.setdefault(gas.chain_id, deque(maxlen=self._history_blocks))
         if blocks and blocks[-1].number >= gas.block_number:
             self._abandon(gas, blocks, update)
-        touched = self._touched.pop(gas.chain_id, set())
+        touched = self._touched.pop(gas.chain_id, {})
         if blocks and blocks[-1].block_hash != gas.parent_hash:
             # A block that was never announced lies between: nothing is known to be in step.
             self.faults["unlinked"] += 1
@@ -252,7 +254,7 @@ class PoolMarket:
         )  # fmt: skip
         for instrument in touched:
             if self.entries[instrument].complete(gas.block_number):
-                update.changed.add(instrument)
+                update.changed[instrument] = None
 
     def _abandon(self, gas: GasPrice, blocks: deque[ChainBlock], update: PoolUpdate) -> None:
         """Blocks from ``gas``'s number on are void; a pool that still has them cannot be right."""
@@ -264,8 +266,8 @@ class PoolMarket:
             if is_void and entry.instrument.chain_id == gas.chain_id:
                 if entry.status == "verified":
                     entry.invalidate(InvalidationReason.REORGANISED)
-                    update.changed.add(entry.instrument)
-                update.rolled_back.add(entry.instrument)
+                    update.changed[entry.instrument] = None
+                update.rolled_back[entry.instrument] = None
 
     def _invalidation(self, tlv: StateInvalidation, update: PoolUpdate) -> None:
         entry = self.entries[tlv.instrument]
@@ -276,12 +278,12 @@ class PoolMarket:
             blocks = self.blocks.get(tlv.instrument.chain_id, deque())
             while blocks and blocks[-1].number > tlv.sequence:
                 blocks.pop()
-            self._touched.get(tlv.instrument.chain_id, set()).discard(tlv.instrument)
-            update.rolled_back.add(tlv.instrument)
+            self._touched.get(tlv.instrument.chain_id, {}).pop(tlv.instrument, None)
+            update.rolled_back[tlv.instrument] = None
         else:
             entry.invalidate(tlv.reason)
         if was_verified:
-            update.changed.add(tlv.instrument)
+            update.changed[tlv.instrument] = None
 
     def _last(self, chain_id: int) -> ChainBlock | None:
         blocks = self.blocks.get(chain_id)

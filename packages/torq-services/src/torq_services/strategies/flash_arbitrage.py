@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -112,7 +112,7 @@ class _Chain:
     def __init__(self, limits: ChainLimits, max_hops: int) -> None:
         self.limits = limits
         self.graph = PoolGraph(max_hops)
-        self.pending: set[InstrumentId] = set()
+        self.pending: dict[InstrumentId, None] = {}
         self.decimals: dict[InstrumentId, int] = {}
 
 
@@ -158,7 +158,7 @@ class FlashArbitrage(Strategy):
         stale = {pool for pool in changed if self._note(pool)} - rolled_back
         self._close(stale, CloseReason.STALE, cause, now_ns)
         is_news = now_ns - cause.timestamp_ns <= self._limits.max_age_ns
-        for chain_id in self._market.completed & self._chains.keys():
+        for chain_id in sorted(self._market.completed & self._chains.keys()):
             self._close_abandoned(chain_id, cause, now_ns)
             self._look(chain_id, cause, now_ns, is_news=is_news)
 
@@ -200,11 +200,11 @@ class FlashArbitrage(Strategy):
             value = self._market.pools.value(pool)
         except StalePoolError:
             chain.graph.remove(pool)
-            chain.pending.discard(pool)
+            chain.pending.pop(pool, None)
             return True
         if chain.graph.pools.get(pool) is not value:
             chain.graph.put(value)
-            chain.pending.add(pool)
+            chain.pending[pool] = None
             decimals = self._market.pools.entries[pool].decimals
             chain.decimals.update(zip(value.tokens, decimals, strict=True))
         return False
@@ -212,7 +212,7 @@ class FlashArbitrage(Strategy):
     def _look(self, chain_id: int, cause: Header, now_ns: int, *, is_news: bool) -> None:
         """All cycles through what has changed: those that earn are announced, others end."""
         chain = self._chains[chain_id]
-        pending, chain.pending = chain.pending, set()
+        pending, chain.pending = chain.pending, {}
         block = self._market.pools.blocks[chain_id][-1]
         # The price of gas is another one in every block: what is open is looked at each time.
         cycles: dict[Cycle, None] = {
@@ -312,7 +312,11 @@ class FlashArbitrage(Strategy):
                 self.opportunities.ended(cycle, CloseReason.REORGANISED, cause, now_ns)
 
     def _close(
-        self, pools: set[InstrumentId], reason: CloseReason, cause: Header | None, now_ns: int
+        self,
+        pools: Collection[InstrumentId],
+        reason: CloseReason,
+        cause: Header | None,
+        now_ns: int,
     ) -> None:
         if not pools:
             return
