@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 
+from torq_services.checks import replayable
 from torq_services.checks.docs import broken_links
 from torq_services.checks.precision import check_source
 
@@ -94,3 +95,74 @@ def test_links(tmp_path: Path) -> None:
     assert list(broken_links(tmp_path)) == []
     (tmp_path / "b.md").write_text("[a](a.md#nope) [b](gone.md)\n")
     assert len(list(broken_links(tmp_path))) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import time", "time"),
+        ("import time as clock", "time"),
+        ("from time import monotonic_ns", "time.monotonic_ns"),
+        ("from time import *", "time.*"),
+        ("def f():\n    import random", "random"),
+        ("from secrets import token_bytes as more", "secrets.token_bytes"),
+        ("import uuid", "uuid"),
+        ("import os\nos.urandom(8)", "os.urandom"),
+        ("import os as o\nnext_byte = o.urandom", "os.urandom"),
+        ("import datetime\ndatetime.datetime.now()", "datetime.datetime.now"),
+        ("from datetime import datetime as d\nd.now()", "datetime.datetime.now"),
+        ("from datetime import datetime, UTC\nclock = datetime.now", "datetime.datetime.now"),
+        ("import datetime as d\nd.date.today()", "datetime.date.today"),
+        ("import numpy as np\nnp.random.default_rng()", "numpy.random"),
+        ("from numpy.random import default_rng", "numpy.random"),
+        ("import asyncio", "asyncio"),
+        ("from asyncio import sleep", "asyncio.sleep"),
+        ("import lzma", "lzma"),
+        ("from pathlib import Path", "pathlib.Path"),
+        ("open('prices')", "open"),
+        ("print(1)", "print"),
+        ("__import__('time')", "__import__"),
+        ("import importlib\nimportlib.import_module('time')", "importlib"),
+        ("import sys\nsys.stdin.read()", "sys.stdin"),
+        ("sorted(pools, key=hash)", "hash"),
+        ("first = min(map(id, pools))", "id"),
+    ],
+)
+def test_what_a_replay_cannot_repeat_is_found(source: str, name: str) -> None:
+    found = list(replayable.check_source(source))
+    assert name in [finding.name for finding in found], found
+    assert f"<source>:{found[-1].line}: " in str(found[-1])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def on_time(self, now_ns): self.time = now_ns",
+        "message.time.now()",
+        "signal.open_ns + order.id",
+        "from datetime import datetime, UTC\ndatetime.fromtimestamp(0, UTC)",
+        "import os\ndef f(path: os.PathLike[str]): ...",
+        "from .time import something",
+        "import math, itertools, fractions, struct, bisect",
+        "from torq_relays import MessageSink",
+    ],
+)
+def test_what_a_replay_repeats_is_not(source: str) -> None:
+    assert not list(replayable.check_source(source))
+
+
+def test_replayable_rooms_are_clean_and_exceptions_are_few() -> None:
+    assert not list(replayable.check_rooms(ROOT))
+    assert len(replayable.EXCEPTIONS) < 5
+    assert all(len(allowed.reason) > 20 for allowed in replayable.EXCEPTIONS)
+
+
+def test_rooms_that_moved_and_exceptions_without_a_cause_are_told(tmp_path: Path) -> None:
+    for room in replayable.ROOMS[1:]:
+        (tmp_path / room).mkdir(parents=True)
+    (tmp_path / replayable.ROOMS[1] / "clock.pxi").write_text("from posix.time cimport timespec\n")
+    first, *rest = replayable.check_rooms(tmp_path)
+    assert first.startswith(f"{replayable.ROOMS[0]}: no such folder")
+    assert f"{replayable.ROOMS[1]}/clock.pxi:1: time where a replay must be exact" in rest[0]
+    assert len(rest) == 1 + len(replayable.EXCEPTIONS)
+    assert all("is not needed any more" in problem for problem in rest[1:])

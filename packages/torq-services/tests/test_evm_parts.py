@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from eth_utils.crypto import keccak
 from hypothesis import given
@@ -93,6 +94,19 @@ def test_an_event_counts_when_its_block_is_complete() -> None:
     assert reserve_of(market) == 100
     assert set(market.apply(complete(11)).changed) == {POOL}
     assert reserve_of(market) == 102
+
+
+def test_pools_change_in_the_order_of_their_events() -> None:
+    pools = [InstrumentId.pool(Venue.UNISWAP_V2, 1, bytes([n]) * 20) for n in range(1, 21)]
+    market = PoolMarket()
+    for pool in pools:
+        value = ConstantProductPool(pool, TOKENS[0], TOKENS[1], 100, 100)
+        market.apply(state_of(value, 10, block_hash(10), (18, 18)))
+    market.apply(complete(10))
+    for pool in reversed(pools):
+        market.apply(msgspec.structs.replace(sync(101, 11), pool=pool))
+    assert list(market.apply(complete(11)).changed) == pools[::-1]
+    assert list(market.lose(None, InvalidationReason.SILENT)) == pools
 
 
 def test_an_event_that_comes_again_is_counted_and_changes_nothing() -> None:
