@@ -344,7 +344,7 @@ def test_what_was_collected_but_never_written_survives_a_relay_that_knows_nothin
         publisher._written_ns = publisher._next_look_ns = 2**62  # as in the middle of a burst
         for number in range(1, 6):
             publisher.send(trade(trade_id=str(number)))
-        assert publisher._waiting
+        assert publisher._core.collected
     with (
         running_relay(MD, runtime_dir) as relay,
         Subscriber.connect(MD, start="earliest", runtime_dir=runtime_dir) as reader,
@@ -365,7 +365,7 @@ def test_clients_whose_relay_stayed_away_too_long_can_be_used_again(runtime_dir:
     with pytest.raises(TransportError):
         next(iter(reader))
     with running_relay(Domain.SIGNAL, runtime_dir) as relay:
-        publisher._timeout = 10
+        publisher._core.link.timeout = 10
         publisher.send(SignalIdentity(2, "", ""))
         publisher.flush()
         ids = [m[SignalIdentity].strategy_id for m in itertools.islice(reader, 2)]

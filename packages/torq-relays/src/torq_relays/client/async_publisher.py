@@ -8,34 +8,35 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
-from torq_relays.client.backoff import Backoff
-from torq_relays.client.publishing_session import PublisherSession
-from torq_relays.transports.paths import socket_path
-from torq_types import TLV, ConnectionLostError, Domain, TransportError
+from torq_relays.client.asyncio_wire import AsyncWire
+from torq_relays.client.publishing import Progress, PublisherCore, PublisherFace
+from torq_types import TLV, Domain, TransportError
 
 __all__ = ["AsyncPublisher"]
 
-_RECEIVE = 1 << 16
+_RECEIVE: Final = 1 << 16
+_COLLECTED: Final = 1 << 20
+"""Bytes that one turn of the event loop collects at most before they are written."""
 
 
-class AsyncPublisher:
+class AsyncPublisher(PublisherFace):
     """The asyncio twin: ``send`` never waits; a task of its own keeps the connection.
 
     While the relay is away, messages are kept (up to a limit) and sent when it is back.
     """
 
-    def __init__(self, session: PublisherSession, path: Path) -> None:
-        self._session = session
-        self._path = path
+    def __init__(self, core: PublisherCore) -> None:
+        self._core = core
+        self._session = core.session
+        self._wire = AsyncWire(core.link.path)
         self._writer: asyncio.StreamWriter | None = None
         self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._last_error: TransportError | None = None
-        self.connections = 0
-        self._waiting = bytearray()
         self._turn_is_marked = False
-        self._asks = False
+        self._asks = 0
+        """How many flushes wait for the relay's word."""
 
     @classmethod
     async def connect(
@@ -49,33 +50,15 @@ class AsyncPublisher:
         clock: Callable[[], int] = time.time_ns,
     ) -> AsyncPublisher:
         """Connect as ``source``; see :meth:`Publisher.connect`."""
-        publisher = cls(
-            PublisherSession(domain, source, name, clock), socket_path(domain, runtime_dir)
-        )
-        publisher._task = asyncio.create_task(publisher._run(), name=f"publisher-{name}")
+        publisher = cls(PublisherCore.of(domain, source, runtime_dir, name, timeout, clock))
         try:
-            await publisher._until(lambda: publisher._session.greeted, timeout)
-        except TransportError:
-            await publisher._cancel()
-            raise publisher._last_error or ConnectionLostError(
-                f"no relay answered on {publisher._path} within {timeout} s; is Torq up?"
-            ) from None
+            await publisher._wire.perform(publisher._core.connect())
+            reader = await publisher._begin()
+        except BaseException:  # cancelled, too: nobody else would close it
+            await publisher._leave()
+            raise
+        publisher._task = asyncio.create_task(publisher._run(reader), name=f"publisher-{name}")
         return publisher
-
-    @property
-    def sequence(self) -> int:
-        """The last sequence given out."""
-        return self._session.sequence
-
-    @property
-    def reconnects(self) -> int:
-        """How often a lost connection was taken up again."""
-        return max(self.connections - 1, 0)
-
-    @property
-    def session(self) -> PublisherSession:
-        """What is known of the relay's answers: errors, acknowledgements."""
-        return self._session
 
     def send(self, *tlvs: TLV) -> int:
         """Send one message with ``tlvs``, now or when the relay is back; returns its sequence.
@@ -83,39 +66,28 @@ class AsyncPublisher:
         Raises :class:`ProtocolError` for a TLV that cannot be sent, and :class:`TransportError`
         when so much is unacknowledged that keeping more would not be safe.
         """
-        return self.send_messages((tlvs,))
+        self._require_room()
+        return self._write(self._session.encode(*tlvs))
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence."""
-        if self._session.is_full:
-            raise TransportError(f"the relay at {self._path} is too far behind; nothing was sent")
+        self._require_room()
         return self._write(self._session.encode_each(tlvs))
 
     def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
         """Send messages of one or more TLVs with one write; returns the last sequence."""
-        if self._session.is_full:
-            raise TransportError(f"the relay at {self._path} is too far behind; nothing was sent")
-        encoded = b"".join([self._session.encode(*tlvs) for tlvs in messages])
-        return self._write(encoded)
+        self._require_room()
+        return self._write(self._session.encode_messages(messages))
 
-    def _write(self, encoded: bytes) -> int:
-        """Write at once what comes alone; collect what comes behind it in the same turn."""
-        self._session.keep(encoded, self._session.sequence)
-        if self._writer is None:
-            return self._session.sequence
-        if self._turn_is_marked:
-            self._waiting += encoded
-            return self._session.sequence
-        self._turn_is_marked = True
-        asyncio.get_running_loop().call_soon(self._end_turn)
-        self._writer.write(encoded)
+    def send_built(self, messages: bytes | memoryview) -> int:
+        """Send messages that were built elsewhere; see :meth:`Publisher.send_built`."""
+        self._require_room()
+        self._end_turn()
+        self._session.take_built(messages)
+        self._session.keep(messages, self._session.sequence)
+        if self._writer is not None:
+            self._writer.write(messages)
         return self._session.sequence
-
-    def _end_turn(self) -> None:
-        self._turn_is_marked = False
-        waiting, self._waiting = self._waiting, bytearray()
-        if waiting and self._writer is not None:
-            self._writer.write(waiting)
 
     async def drain(self) -> None:
         """Wait while the socket's buffer is full."""
@@ -124,23 +96,39 @@ class AsyncPublisher:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
 
-    async def flush(self, timeout: float = 10.0) -> None:
-        """Wait until the relay has everything, as durably as the domain promises."""
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until the relay has everything, as durably as the domain promises.
+
+        Raises :class:`TransportError`, with the relay's complaint, when it takes nothing for
+        ``timeout`` seconds (by default those of ``connect``); what it has not got is kept, and
+        sent again.
+        """
+        self._core.link.require_open("publisher")
         self._end_turn()
-        if not self._session.is_flushed and self._writer is not None:
-            self._writer.write(self._session.ask())
-        self._asks = True
+        session, link = self._session, self._core.link
+        if session.is_flushed:
+            return
+        if self._writer is not None:
+            self._writer.write(session.ask())
+        self._asks += 1
         try:
-            await self._until(lambda: self._session.is_flushed, timeout)
+            progress = Progress(self._core, link.timeout if timeout is None else timeout)
+            while not session.is_flushed:
+                self._progress.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(progress.seconds_left()):
+                        await self._progress.wait()
+                link.require_open("publisher")
         finally:
-            self._asks = False
+            self._asks -= 1
 
     async def close(self) -> None:
-        """Flush, and leave."""
+        """Flush, and leave. Raises :class:`TransportError` when the relay cannot be reached."""
         try:
-            await self.flush()
+            if not self._core.link.is_closed:
+                await self.flush()
         finally:
-            await self._cancel()
+            await self._leave()
 
     async def __aenter__(self) -> AsyncPublisher:
         return self
@@ -154,52 +142,86 @@ class AsyncPublisher:
         if kind is None:
             await self.close()
         else:
-            await self._cancel()
+            await self._leave()
 
-    async def _until(self, condition: Callable[[], bool], timeout: float) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    self._progress.clear()
-                    await self._progress.wait()
-        except TimeoutError:
+    def _require_room(self) -> None:
+        self._core.link.require_open("publisher")
+        if self._session.is_full:
             raise TransportError(
-                f"the relay at {self._path} has not answered for {timeout} s"
-            ) from None
+                f"the relay at {self._core.link.path} is too far behind; nothing was sent"
+            )
 
-    async def _cancel(self) -> None:
+    def _write(self, encoded: bytes) -> int:
+        """Write at once what comes alone; collect what comes behind it in the same turn."""
+        if self._turn_is_marked or self._writer is None:
+            self._core.collected += encoded
+            if len(self._core.collected) >= _COLLECTED:
+                self._write_collected()
+            self._mark_turn()
+            return self._session.sequence
+        self._mark_turn()
+        self._session.keep(encoded, self._session.sequence)
+        self._writer.write(encoded)
+        return self._session.sequence
+
+    def _mark_turn(self) -> None:
+        if not self._turn_is_marked:
+            self._turn_is_marked = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn_is_marked = False
+        self._write_collected()
+
+    def _write_collected(self) -> None:
+        taken = self._core.take_collected()
+        if taken and self._writer is not None:
+            self._writer.write(taken)
+
+    async def _leave(self) -> None:
+        self._core.leave()
+        self._progress.set()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        self._hang_up()
 
-    async def _run(self) -> None:
-        backoff = Backoff(first=0.01, most=1.0)
+    async def _run(self, reader: asyncio.StreamReader) -> None:
+        """Take acknowledgements; take a lost connection up again."""
         while True:
             try:
-                await self._serve(backoff)
-            except TransportError as error:
-                self._last_error = error
-            except OSError as error:
-                self._last_error = ConnectionLostError(
-                    f"no relay answers on {self._path} ({error.strerror or error}); is Torq up?"
-                )
-            await asyncio.sleep(backoff.next_delay())
+                while chunk := await reader.read(_RECEIVE):
+                    self._session.receive(chunk)
+                    self._progress.set()
+            except (OSError, TransportError) as error:
+                self._core.link.problem = str(error)
+            self._hang_up()
+            reader = await self._search()
 
-    async def _serve(self, backoff: Backoff) -> None:
-        reader, writer = await asyncio.open_unix_connection(str(self._path))
-        try:
-            writer.write(self._session.hello())
-            while chunk := await reader.read(_RECEIVE):
-                again = self._session.receive(chunk)
-                if self._session.greeted and self._writer is None:
-                    self._waiting.clear()  # part of ``again``, like everything unacknowledged
-                    writer.write(again + self._session.ask() if self._asks else again)
-                    self._writer = writer
-                    self.connections += 1
-                    backoff.reset()
-                self._progress.set()
-        finally:
-            self._writer = None
+    async def _search(self) -> asyncio.StreamReader:
+        """Until the relay is back, however long that takes."""
+        while True:
+            try:
+                await self._wire.perform(self._core.connect())
+                return await self._begin()
+            except (OSError, TransportError) as error:
+                self._core.link.problem = str(error)
+            await asyncio.sleep(self._core.link.next_pause())
+
+    async def _begin(self) -> asyncio.StreamReader:
+        """Give the greeted socket to a stream; send again what the relay has not got."""
+        reader, writer = await asyncio.open_unix_connection(sock=self._wire.release())
+        again = self._session.unacknowledged()
+        if again or self._asks:
+            writer.write(again + self._session.ask() if self._asks else again)
+        self._writer = writer
+        self._progress.set()
+        return reader
+
+    def _hang_up(self) -> None:
+        self._wire.hang_up()
+        writer, self._writer = self._writer, None
+        if writer is not None:
             writer.close()

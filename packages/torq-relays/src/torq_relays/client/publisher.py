@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
-import select
 import socket
 import struct
 import termios
@@ -14,34 +13,30 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
-from torq_relays.client.backoff import Backoff
+from torq_relays.client.blocking_wire import BlockingWire
 from torq_relays.client.flusher import Flusher
-from torq_relays.client.publishing_session import PublisherSession
-from torq_relays.transports import unix
-from torq_relays.transports.paths import socket_path
+from torq_relays.client.publishing import PublisherCore, PublisherFace
 from torq_types import TLV, ConnectionLostError, Domain, TransportError
 
 __all__ = ["Publisher"]
 
-_RECEIVE = 1 << 16
-_ANSWER_SECONDS = 5
-_MANY = 1024
+_MANY: Final = 1024
 """Messages that ``send_many`` writes at a time."""
-_COALESCED = 1 << 16
+_COALESCED: Final = 1 << 16
 """Bytes that wait for a busy relay before they are written whatever it does."""
-_PAUSE_NS = 4_000
+_PAUSE_NS: Final = 4_000
 """A sender that paused so long writes at once."""
-_LOOK_NS = 10_000
-_LONGEST_LOOK_NS = 80_000
+_LOOK_NS: Final = 10_000
+_LONGEST_LOOK_NS: Final = 80_000
 """A sender that did not looks now and then whether the relay has caught up; ever less often."""
-_READ_BYTES = 1 << 18
+_READ_BYTES: Final = 1 << 18
 """The relay acknowledges so often: nothing is there to be read before."""
-_SETTLED_SECONDS = 1.0
-_NOTHING = struct.pack("i", 0)
+_NOTHING: Final = struct.pack("i", 0)
 
 
-class Publisher:
+class Publisher(PublisherFace):
     """Sends one source's messages to a domain's relay, in order, each exactly once.
 
     A message after a pause is written at once. Messages that follow one another closely are
@@ -51,22 +46,16 @@ class Publisher:
     share a publisher.
     """
 
-    def __init__(self, session: PublisherSession, path: Path, timeout: float) -> None:
-        self._session = session
-        self._path = path
-        self._timeout = timeout
-        self._socket: socket.socket | None = None
+    def __init__(self, core: PublisherCore) -> None:
+        self._core = core
+        self._session = core.session
+        self._wire = BlockingWire(core.link.path, core.link.timeout)
         self._lock = threading.RLock()
-        self._waiting = bytearray()
         self._next_look_ns = 0
         self._written_ns = 0
         self._unread_bytes = 0
         self._look_ns = _LOOK_NS
         self._flusher = Flusher(self.flush_if_idle)
-        self._backoff = Backoff(first=0.01, most=0.5)
-        self._is_closed = False
-        self._connections = 0
-        self._connected_at = -_SETTLED_SECONDS
 
     @classmethod
     def connect(
@@ -84,25 +73,9 @@ class Publisher:
         Waits up to ``timeout`` seconds for the relay, now and after every lost connection.
         Raises :class:`TransportError`.
         """
-        session = PublisherSession(domain, source, name, clock)
-        publisher = cls(session, socket_path(domain, runtime_dir), timeout)
+        publisher = cls(PublisherCore.of(domain, source, runtime_dir, name, timeout, clock))
         publisher._reconnect()
         return publisher
-
-    @property
-    def sequence(self) -> int:
-        """The last sequence given out."""
-        return self._session.sequence
-
-    @property
-    def reconnects(self) -> int:
-        """How often a lost connection was taken up again."""
-        return max(self._connections - 1, 0)
-
-    @property
-    def session(self) -> PublisherSession:
-        """What is known of the relay's answers: errors, acknowledgements."""
-        return self._session
 
     def send(self, *tlvs: TLV) -> int:
         """Send one message with ``tlvs``; returns its sequence.
@@ -111,30 +84,38 @@ class Publisher:
         cannot be sent, :class:`TransportError` when the relay stays away too long.
         """
         with self._lock:
-            if self._socket is None:
-                self._connected()
+            if self._wire.socket is None:
+                self._require_connection()
             message = self._session.encode(*tlvs)
             now = time.monotonic_ns()
-            waiting = self._waiting
-            if not waiting:
+            collected = self._core.collected
+            if not collected:
                 if now - self._written_ns > _PAUSE_NS:
                     self._look_ns = _LOOK_NS
                     self._write(message)
                     return self._session.sequence
                 self._flusher.wake()
-            waiting += message
-            if now >= self._next_look_ns or len(waiting) >= _COALESCED:
+            collected += message
+            if now >= self._next_look_ns or len(collected) >= _COALESCED:
                 self._write_if_caught_up(now)
             return self._session.sequence
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence."""
         with self._lock:
-            self._connected()
-            self._write_waiting()
+            self._require_connection()
+            self._write_collected()
             rest = iter(tlvs)
             while some := list(itertools.islice(rest, _MANY)):
                 self._write(self._session.encode_each(some))
+            return self._session.sequence
+
+    def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
+        """Send messages of one or more TLVs with one write; returns the last sequence."""
+        with self._lock:
+            self._require_connection()
+            self._write_collected()
+            self._write(self._session.encode_messages(messages))
             return self._session.sequence
 
     def send_built(self, messages: bytes | memoryview) -> int:
@@ -145,38 +126,38 @@ class Publisher:
         sequence.
         """
         with self._lock:
-            self._connected()
-            self._write_waiting()
+            self._require_connection()
+            self._write_collected()
             self._session.take_built(messages)
             self._write(messages)
             return self._session.sequence
 
-    def flush(self) -> None:
+    def flush(self, timeout: float | None = None) -> None:
         """Wait until the relay has everything, as durably as the domain promises.
 
-        Raises :class:`TransportError`, with the relay's complaint, when it takes nothing for too
-        long; what it has not got is kept, and sent again.
+        Raises :class:`TransportError`, with the relay's complaint, when it takes nothing for
+        ``timeout`` seconds (by default those of ``connect``); what it has not got is kept, and
+        sent again.
         """
         with self._lock:
-            self._write_waiting()
-            self._wait_until(lambda: self._session.is_flushed)
+            self._core.link.require_open("publisher")
+            self._write_collected()
+            self._wait_until(lambda: self._session.is_flushed, timeout)
 
     def close(self) -> None:
-        """Flush, and leave."""
-        with self._lock:
-            try:
-                if self._socket is not None:
+        """Flush, and leave. Raises :class:`TransportError` when the relay cannot be reached."""
+        try:
+            with self._lock:
+                if not self._core.link.is_closed:
                     self.flush()
-            finally:
-                self._is_closed = True
-                self._disconnect()
-        self._flusher.join()
+        finally:
+            self._leave()
 
     def __del__(self) -> None:
         # Dropped without close(): nothing more is promised, but no socket leaks.
-        self._is_closed = True
+        self._core.leave()
         self._flusher.stop()
-        self._disconnect()
+        self._wire.hang_up()
 
     def __enter__(self) -> Publisher:
         return self
@@ -190,17 +171,21 @@ class Publisher:
         if kind is None:
             self.close()
         else:
-            with self._lock:
-                self._is_closed = True
-                self._disconnect()
-            self._flusher.join()
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._core.leave()
+            self._wire.hang_up()
+        self._flusher.join()
 
     def _write_if_caught_up(self, now: int) -> None:
         """Write what was collected, if it is much or the relay waits for it."""
-        if self._socket is not None and (
-            len(self._waiting) >= _COALESCED or self._is_caught_up(self._socket, now)
+        connection = self._wire.socket
+        if connection is not None and (
+            len(self._core.collected) >= _COALESCED or self._is_caught_up(connection, now)
         ):
-            self._write_waiting()
+            self._write_collected()
 
     def _is_caught_up(self, connection: socket.socket, now: int) -> bool:
         """Whether the relay has read everything that was written."""
@@ -216,119 +201,54 @@ class Publisher:
         if time.monotonic_ns() < self._next_look_ns + _LOOK_NS:
             return True  # whoever is sending looks for itself
         with self._lock:
-            if self._waiting:
+            if self._core.collected:
                 with contextlib.suppress(TransportError):  # the next call of the user's meets it
                     self._write_if_caught_up(time.monotonic_ns())
-            return bool(self._waiting)
+            return bool(self._core.collected)
 
-    def _write_waiting(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = bytes(self._waiting), bytearray()
-            self._write(waiting)
+    def _write_collected(self) -> None:
+        taken = self._core.take_collected()
+        if taken:
+            self._write_kept(taken)
 
     def _write(self, messages: bytes | memoryview) -> None:
         self._session.keep(messages, self._session.sequence)
-        if self._socket is None:
-            self._connected()  # its greeting sends everything that was kept
+        self._write_kept(messages)
+
+    def _write_kept(self, messages: bytes | memoryview) -> None:
+        if self._wire.socket is None:
+            self._require_connection()  # its greeting sends everything that was kept
             return
         try:
-            self._socket.sendall(messages)
-        except OSError:
+            self._wire.write(messages)
+        except ConnectionLostError:
             self._reconnect()
         self._written_ns = time.monotonic_ns()
         self._unread_bytes += len(messages)
         if self._unread_bytes >= _READ_BYTES:
             self._unread_bytes = 0
-            self._receive(wait=False)
+            self._read_acknowledgements()
         if self._session.is_full:
-            self._wait_until(lambda: not self._session.is_full)
+            self._wait_until(lambda: not self._session.is_full, None)
 
-    def _wait_until(self, condition: Callable[[], bool]) -> None:
-        """Take acknowledgements until ``condition``, as long as they tell of any progress."""
-        session = self._session
-        asked: socket.socket | None = None
-        known, deadline = session.acknowledged, time.monotonic() + self._timeout
-        while not condition():
-            if self._socket is not asked:
-                self._ask()
-                asked = self._socket
-            self._receive(wait=True)
-            if session.acknowledged != known:
-                known, deadline = session.acknowledged, time.monotonic() + self._timeout
-            elif time.monotonic() > deadline:
-                last = f": {session.errors[-1].detail}" if session.errors else ""
-                raise TransportError(
-                    f"the relay at {self._path} has taken nothing for {self._timeout} s{last}"
-                )
-
-    def _ask(self) -> None:
+    def _read_acknowledgements(self) -> None:
+        """Take those that are there."""
         try:
-            self._connected().sendall(self._session.ask())
-        except OSError:
+            received = self._wire.read(0)
+        except ConnectionLostError:
             self._reconnect()
-
-    def _receive(self, *, wait: bool) -> None:
-        """Take acknowledgements: those that are there, or the next one."""
-        connection = self._connected()
-        timeout = self._timeout if wait else 0
-        if not select.select([connection], [], [], timeout)[0]:
-            if wait:
-                raise TransportError(f"the relay at {self._path} has not answered for {timeout} s")
-            return
-        try:
-            chunk = connection.recv(_RECEIVE)
-        except OSError:
-            chunk = b""
-        if chunk:
-            self._session.receive(chunk)
         else:
-            self._reconnect()
+            if received is not None:
+                self._session.receive(received[0])
 
-    def _connected(self) -> socket.socket:
-        if self._is_closed:
-            raise ConnectionLostError("this publisher is closed")
-        if self._socket is None:  # the relay stayed away too long, and may be back
-            self._reconnect()
-        if self._socket is None:
-            raise ConnectionLostError(f"no relay answers on {self._path}")
-        return self._socket
+    def _wait_until(self, condition: Callable[[], bool], timeout: float | None) -> None:
+        seconds = self._core.link.timeout if timeout is None else timeout
+        self._wire.perform(self._core.wait_until(condition, seconds))
 
-    def _disconnect(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+    def _require_connection(self) -> None:
+        self._core.link.require_open("publisher")
+        if self._wire.socket is None:  # the relay stayed away too long, and may be back
+            self._reconnect()
 
     def _reconnect(self) -> None:
-        self._disconnect()
-        deadline = time.monotonic() + self._timeout
-        backoff = self._backoff
-        if time.monotonic() - self._connected_at > _SETTLED_SECONDS:
-            backoff.reset()
-        else:  # it let us in and out again: not a reason to hammer at it
-            time.sleep(backoff.next_delay())
-        while True:
-            try:
-                self._greet()
-            except TransportError:
-                self._disconnect()
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(backoff.next_delay())
-            else:
-                self._connected_at = time.monotonic()
-                self._connections += 1
-                return
-
-    def _greet(self) -> None:
-        connection = unix.connect(self._path, _ANSWER_SECONDS)
-        self._socket = connection
-        try:
-            connection.sendall(self._session.hello())
-            while not self._session.greeted:
-                chunk = connection.recv(_RECEIVE)
-                if not chunk:
-                    raise ConnectionLostError(f"the relay at {self._path} hung up")
-                connection.sendall(self._session.receive(chunk))
-            connection.settimeout(self._timeout)
-        except OSError as error:
-            raise ConnectionLostError(f"lost the relay at {self._path}: {error}") from error
+        self._wire.perform(self._core.reconnect())

@@ -18,6 +18,7 @@ from torq_types import (
     RefusedError,
     Role,
     ServiceHello,
+    TorqError,
     TransportError,
 )
 
@@ -52,7 +53,7 @@ class PublisherSession:
         self._kept = 0
         self._appended = 0
         self._durable = 0
-        self._needs_new_session = False
+        self._relay_has = 0
         self._framer = Framer(domain)
 
     def encode(self, *tlvs: TLV) -> bytes:
@@ -69,6 +70,15 @@ class PublisherSession:
         self._timestamp_ns = timestamp_ns
         self.sequence += 1
         return message
+
+    def encode_messages(self, messages: Iterable[tuple[TLV, ...]]) -> bytes:
+        """A message for each tuple, one behind the other; all or none."""
+        listed, before = list(messages), self.sequence
+        try:
+            return b"".join([self.encode(*tlvs) for tlvs in listed])
+        except TorqError:
+            self.sequence = before
+            raise
 
     def encode_each(self, tlvs: Iterable[TLV]) -> bytes:
         """A message for each TLV, one behind the other; all or none."""
@@ -126,7 +136,6 @@ class PublisherSession:
     def hello(self) -> bytes:
         """The first message on a new connection."""
         self.greeted = False
-        self._needs_new_session = False
         self._framer = Framer(self.domain)
         return hello_message(
             self.domain,
@@ -143,20 +152,22 @@ class PublisherSession:
         first = Message(memoryview(self._unacknowledged[0][1]), 0, 32)
         return first.header.sequence
 
-    def receive(self, chunk: bytes) -> bytes:
-        """Take what the relay sent; returns what must be sent again, after its greeting.
+    def unacknowledged(self) -> bytes:
+        """What the relay did not have when it greeted: the first thing to send it."""
+        return b"".join(_behind(messages, self._relay_has) for _, messages in self._unacknowledged)
+
+    def receive(self, chunk: bytes) -> None:
+        """Take what the relay sent.
 
         Raises :class:`RefusedError` when the relay refuses the connection, and
         :class:`TransportError` when it must be opened anew.
         """
-        again = b""
         for frame in self._framer.feed(chunk):
             if isinstance(frame, Run):
                 for message in kernel.walk_messages(bytes(frame.messages)):
-                    again += self._take(message)
-        return again
+                    self._take(message)
 
-    def _take(self, message: Message) -> bytes:
+    def _take(self, message: Message) -> None:
         for tlv in message.tlvs:
             if isinstance(tlv, Acknowledgement):
                 self._acknowledge(tlv.appended, tlv.durable)
@@ -166,10 +177,9 @@ class PublisherSession:
                 if not self.greeted:
                     raise RefusedError(f"the relay refused: {tlv.detail} ({tlv.code.name})")
             elif isinstance(tlv, ServiceHello):
-                return self._greeted(tlv)
-        return b""
+                self._greeted(tlv)
 
-    def _greeted(self, hello: ServiceHello) -> bytes:
+    def _greeted(self, hello: ServiceHello) -> None:
         last = hello.next_sequence - 1
         if last > self.sequence:
             # The relay takes this for an earlier session, which sent more: the clock went back
@@ -181,8 +191,8 @@ class PublisherSession:
             )
         self.greeted = True
         self._timestamp_ns = max(self._timestamp_ns, hello.last_timestamp_ns)
+        self._relay_has = last
         self._acknowledge(last, last)
-        return b"".join(_behind(messages, last) for _, messages in self._unacknowledged)
 
     def _acknowledge(self, appended: int, durable: int) -> None:
         self._appended = max(self._appended, appended)

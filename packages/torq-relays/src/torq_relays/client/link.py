@@ -1,0 +1,184 @@
+"""The life of a client's connection to its relay, without any I/O and without waiting.
+
+Rules:
+
+- A client is AWAY until a socket is open, GREETING until the relay has answered its hello, then UP.
+  Whatever goes wrong brings it back to AWAY.
+- While it is away it tries again, after pauses that grow, for as long as its patience lasts; then
+  whoever waits for it is told, and the next who wants something may begin a new search.
+- A relay that lets a client in and at once out again is not hammered at: the pause before the
+  next attempt goes on growing until a connection has lasted.
+- CLOSED is the end: nothing brings a client back from there.
+
+Both publishers and both subscribers have one. What waits (opening, reading, pausing) is
+the shell's: see :mod:`torq_relays.client.steps`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from torq_relays.client.backoff import Backoff
+from torq_relays.client.steps import HangUp, Open, Pause, Steps
+from torq_types import ConnectionLostError, RefusedError, TransportError
+
+__all__ = ["Event", "Link", "State"]
+
+
+class State(Enum):
+    """Where a client's connection stands."""
+
+    AWAY = auto()
+    """No socket is open."""
+    GREETING = auto()
+    """One is; the relay has not answered the hello."""
+    UP = auto()
+    """It has."""
+    CLOSED = auto()
+    """The client has left for good."""
+
+
+class Event(Enum):
+    """What happens to it."""
+
+    OPENED = auto()
+    GREETED = auto()
+    LOST = auto()
+    """The connection, or an attempt at one."""
+    LEFT = auto()
+    """The client wants no more."""
+
+
+_NEXT: Final = {
+    (State.AWAY, Event.OPENED): State.GREETING,
+    (State.AWAY, Event.LOST): State.AWAY,
+    (State.AWAY, Event.LEFT): State.CLOSED,
+    (State.GREETING, Event.GREETED): State.UP,
+    (State.GREETING, Event.LOST): State.AWAY,
+    (State.GREETING, Event.LEFT): State.CLOSED,
+    (State.UP, Event.LOST): State.AWAY,
+    (State.UP, Event.LEFT): State.CLOSED,
+    # Another thread or task may leave in the middle of a search.
+    (State.CLOSED, Event.OPENED): State.CLOSED,
+    (State.CLOSED, Event.GREETED): State.CLOSED,
+    (State.CLOSED, Event.LOST): State.CLOSED,
+    (State.CLOSED, Event.LEFT): State.CLOSED,
+}
+"""Everything that can happen; what is not here never does."""
+
+_FIRST_PAUSE_SECONDS: Final = 0.01
+_LONGEST_PAUSE_SECONDS: Final = 0.5
+_SETTLED_SECONDS: Final = 1.0
+"""A connection that lasted so long was a good one."""
+
+
+class Link:
+    """State, patience and counts of one client's connection."""
+
+    def __init__(
+        self,
+        path: Path,
+        timeout: float,
+        *,
+        retries_refusals: bool,
+        clock: Callable[[], float] = time.monotonic,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """``timeout`` is the patience of a search for the relay, in seconds.
+
+        ``retries_refusals`` is for those whose refusal may pass: a source that is in use is free
+        again when its last publisher's connection is gone.
+        """
+        self.path = path
+        self.timeout = timeout
+        self.state = State.AWAY
+        self.connections = 0
+        """How often the relay has answered a hello."""
+        self.problem = ""
+        """What last went wrong, in words; empty while nothing did."""
+        self._retries_refusals = retries_refusals
+        self._clock = clock
+        self._backoff = backoff or Backoff(first=_FIRST_PAUSE_SECONDS, most=_LONGEST_PAUSE_SECONDS)
+        self._up_since: float | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the relay has answered, and has not been lost since."""
+        return self.state is State.UP
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client has left."""
+        return self.state is State.CLOSED
+
+    @property
+    def reconnects(self) -> int:
+        """How often a lost connection was taken up again."""
+        return max(self.connections - 1, 0)
+
+    def happened(self, event: Event) -> None:
+        """Go where ``event`` leads."""
+        following = _NEXT.get((self.state, event))
+        if following is None:
+            raise RuntimeError(f"{event.name} cannot happen to a connection that is {self.state}")
+        if following is State.UP:
+            self.connections += 1
+            self.problem = ""
+            self._up_since = self._clock()
+        self.state = following
+
+    def require_open(self, what: str) -> None:
+        """Raises :class:`ConnectionLostError` when the client, a ``what``, was closed."""
+        if self.state is State.CLOSED:
+            raise ConnectionLostError(f"this {what} is closed; connect another")
+
+    def connect(self, greet: Callable[[], Steps[None]]) -> Steps[None]:
+        """Leave what there is, and search until the relay has answered ``greet``.
+
+        Raises :class:`TransportError` when patience is over, with what went wrong last; a
+        :class:`RefusedError` at once unless refusals may pass.
+        """
+        deadline = self._clock() + self.timeout
+        yield from self._hang_up()
+        pause = self._first_pause()
+        while not self.is_closed:
+            if pause:
+                yield Pause(pause)
+            try:
+                yield Open()
+                self.happened(Event.OPENED)
+                yield from greet()
+            except TransportError as error:
+                self.problem = str(error)
+                yield from self._hang_up()
+                is_final = isinstance(error, RefusedError) and not self._retries_refusals
+                if is_final or self._clock() > deadline:
+                    raise
+                pause = self.next_pause()
+            else:
+                self.happened(Event.GREETED)
+                if self.is_closed:
+                    yield HangUp()
+                return
+
+    def next_pause(self) -> float:
+        """Seconds before the next attempt, or before the next search."""
+        return self._backoff.next_delay()
+
+    def _hang_up(self) -> Steps[None]:
+        self.happened(Event.LOST)
+        yield HangUp()
+
+    def _first_pause(self) -> float:
+        """Before the first attempt: 0, unless the last connection did not last."""
+        up_since, self._up_since = self._up_since, None
+        if up_since is None:
+            return 0.0
+        if self._clock() - up_since <= _SETTLED_SECONDS:
+            return self._backoff.next_delay()
+        self._backoff.reset()
+        return 0.0
