@@ -156,7 +156,7 @@ class Link:
                 self.problem = str(error)
                 yield from self._hang_up()
                 is_final = isinstance(error, RefusedError) and not self._retries_refusals
-                if is_final or self._clock() > deadline:
+                if is_final or self._clock() >= deadline:
                     raise
                 pause = self.next_pause()
             else:

@@ -1,0 +1,293 @@
+"""The blocking and the asyncio clients promise the same: one test runs on both, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from relays import running_relay
+
+from torq_codec import Message, MessageBuilder
+from torq_relays import AsyncPublisher, AsyncSubscriber, Publisher, RelayLimits, Subscriber
+from torq_types import (
+    ConnectionLostError,
+    Domain,
+    LogError,
+    ProtocolError,
+    RefusedError,
+    Role,
+    SignalIdentity,
+    SystemHealth,
+    TransportError,
+)
+
+SIGNAL = Domain.SIGNAL
+
+
+class Blocking:
+    """Calls the blocking twins."""
+
+    def publisher(self, **how: Any) -> Any:
+        return Publisher.connect(SIGNAL, **how)
+
+    def subscriber(self, **how: Any) -> Any:
+        return Subscriber.connect(SIGNAL, **how)
+
+    def call(self, method: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
+        return method(*arguments, **how)
+
+    def read(self, subscriber: Subscriber, count: int) -> list[Message]:
+        messages: list[Message] = []
+        for message in subscriber:
+            messages.append(message)
+            if len(messages) == count:
+                break
+        return messages
+
+
+class Asynchronous:
+    """Calls the asyncio twins, in an event loop of another thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def stop(self) -> None:
+        async def others_end() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not tasks, tasks  # a client that was closed leaves no task behind
+
+        try:
+            self.run(others_end())
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join()
+            self.loop.close()
+
+    def publisher(self, **how: Any) -> Any:
+        return self.run(AsyncPublisher.connect(SIGNAL, **how))
+
+    def subscriber(self, **how: Any) -> Any:
+        return self.run(AsyncSubscriber.connect(SIGNAL, **how))
+
+    def call(self, method: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
+        async def work() -> Any:
+            result = method(*arguments, **how)
+            return await result if asyncio.iscoroutine(result) else result
+
+        return self.run(work())
+
+    def read(self, subscriber: AsyncSubscriber, count: int) -> list[Message]:
+        async def work() -> list[Message]:
+            messages: list[Message] = []
+            async for message in subscriber:
+                messages.append(message)
+                if len(messages) == count:
+                    break
+            return messages
+
+        messages: list[Message] = self.run(work())
+        return messages
+
+
+Twins = Blocking | Asynchronous
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def twins(request: pytest.FixtureRequest) -> Iterator[Twins]:
+    if request.param == "blocking":
+        yield Blocking()
+        return
+    asynchronous = Asynchronous()
+    yield asynchronous
+    asynchronous.stop()
+
+
+def identity(number: int) -> SignalIdentity:
+    return SignalIdentity(number, "", "")
+
+
+def built(source: int, first: int, count: int) -> bytes:
+    builder = MessageBuilder(SIGNAL, source)
+    messages = b""
+    for number in range(first, first + count):
+        message = builder.add(identity(number)).build(sequence=number, timestamp_ns=time.time_ns())
+        messages += message
+    return messages
+
+
+def numbers(messages: list[Message]) -> list[int]:
+    return [message[SignalIdentity].strategy_id for message in messages]
+
+
+def test_every_way_of_sending_arrives_in_order(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        reader = twins.subscriber(runtime_dir=runtime_dir, start="earliest")
+        assert twins.call(publisher.send, identity(1)) == 1
+        assert twins.call(publisher.send_many, map(identity, (2, 3))) == 3
+        assert twins.call(publisher.send_messages, [(identity(4),), (identity(5),)]) == 5
+        assert twins.call(publisher.send_built, built(7, 6, 2)) == 7
+        assert twins.call(publisher.send, identity(8)) == 8
+        twins.call(publisher.flush)
+        assert relay.ledger.tracker.last(7) == 8
+        assert numbers(twins.read(reader, 8)) == [1, 2, 3, 4, 5, 6, 7, 8]
+        twins.call(publisher.close)
+        twins.call(reader.close)
+
+
+def test_what_cannot_be_sent_uses_up_no_sequence(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        bad = SignalIdentity(-1, "", "")
+        for send, argument in (
+            (publisher.send, bad),
+            (publisher.send_many, [identity(1), bad]),
+            (publisher.send_messages, [(identity(1),), (bad,)]),
+        ):
+            with pytest.raises(ProtocolError, match="does not fit"):
+                twins.call(send, argument)
+        with pytest.raises(ProtocolError):
+            twins.call(publisher.send_built, built(7, 2, 1))
+        assert publisher.sequence == 0
+        assert twins.call(publisher.send, identity(1)) == 1
+        twins.call(publisher.close)
+        assert relay.ledger.counts[7].holes == 0
+
+
+def test_what_a_lost_relay_had_not_got_is_sent_to_the_next(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        reader = twins.subscriber(runtime_dir=runtime_dir, start="earliest")
+        twins.call(publisher.send, identity(1))
+        twins.call(publisher.flush)
+    # The blocking one waits for a relay, or says that there is none.
+    if isinstance(twins, Asynchronous):
+        twins.call(publisher.send, identity(2))
+        twins.call(publisher.send_messages, [(identity(3),)])
+        twins.call(publisher.send_built, built(7, 4, 1))
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        if isinstance(twins, Blocking):
+            publisher.send_many(map(identity, (2, 3, 4)))
+        twins.call(publisher.send, identity(5))
+        twins.call(publisher.flush)
+        assert publisher.reconnects == 1
+        assert numbers(twins.read(reader, 5)) == [1, 2, 3, 4, 5]
+        counts = relay.ledger.counts[7]
+        assert (counts.holes, counts.repeats, counts.restarts) == (0, 0, 0)
+        twins.call(publisher.close)
+        twins.call(reader.close)
+
+
+def test_without_a_relay_close_says_what_it_could_not_deliver(
+    twins: Twins, runtime_dir: Path
+) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.3)
+        twins.call(publisher.send, identity(1))
+        twins.call(publisher.flush)
+        idle = twins.publisher(source=8, runtime_dir=runtime_dir, timeout=0.3)
+    if isinstance(twins, Blocking):
+        with pytest.raises(TransportError, match="no relay answers"):
+            publisher.send_many([identity(2)])
+        publisher._core.collected += publisher.session.encode(identity(2))  # as if just collected
+    else:
+        twins.call(publisher.send, identity(2))
+    with pytest.raises(TransportError, match="relay"):
+        twins.call(publisher.close)
+    twins.call(idle.close)  # nothing of it is missing: nobody waits
+    twins.call(publisher.close)  # a second time is no more than the first
+
+
+def test_a_closed_publisher_says_so(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        twins.call(publisher.close)
+        for method, arguments in (
+            (publisher.send, [identity(1)]),
+            (publisher.send_many, [[identity(1)]]),
+            (publisher.send_messages, [[(identity(1),)]]),
+            (publisher.send_built, [built(7, 1, 1)]),
+            (publisher.flush, []),
+        ):
+            with pytest.raises(ConnectionLostError, match="this publisher is closed"):
+                twins.call(method, *arguments)
+        assert relay.messages == 0
+
+
+def test_a_flush_is_patient_with_progress_and_not_without(
+    twins: Twins, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        twins.call(publisher.send, identity(1))
+        twins.call(publisher.flush, timeout=30)
+        monkeypatch.setattr(relay.log, "append", _refusing)
+        started = time.monotonic()
+        twins.call(publisher.send, identity(2))
+        with pytest.raises(TransportError, match=r"has taken nothing for 0\.5 s: .*no room"):
+            twins.call(publisher.flush, timeout=0.5)
+        assert time.monotonic() - started >= 0.5
+        monkeypatch.undo()
+        twins.call(publisher.flush, timeout=30)
+        assert relay.ledger.tracker.last(7) == 2
+        twins.call(publisher.close)
+
+
+def _refusing(messages: bytes) -> None:
+    raise LogError("no room")
+
+
+def test_a_refused_client_gets_the_relays_reason(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        with pytest.raises(RefusedError, match="source 7 is in use"):
+            twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.1)
+        with pytest.raises(RefusedError, match="not in this log"):
+            twins.subscriber(runtime_dir=runtime_dir, start=8_000_000)
+        twins.call(publisher.close)
+
+
+def test_a_monitor_gets_the_relays_health(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        monitor = twins.subscriber(runtime_dir=runtime_dir, role=Role.MONITOR)
+        for message in twins.read(monitor, 2):
+            assert message[SystemHealth].service == "relay-signal"
+        twins.call(monitor.close)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_close_ends_a_loop_that_waits_elsewhere(
+    twins: Twins, runtime_dir: Path, mapped: bool
+) -> None:
+    quiet = RelayLimits(heartbeat_ms=60_000)  # a heartbeat would wake the loop, too
+    with running_relay(SIGNAL, runtime_dir, limits=quiet):
+        reader = twins.subscriber(runtime_dir=runtime_dir, mapped=mapped)
+        found: list[list[Message]] = []
+        waiting = threading.Thread(target=lambda: found.append(twins.read(reader, 1)))
+        waiting.start()
+        time.sleep(0.2)  # it may close before the loop waits, too: both must end
+        started = time.monotonic()
+        twins.call(reader.close)
+        waiting.join(9)
+        assert not waiting.is_alive()
+        assert time.monotonic() - started < 8  # it was woken, not given up for silence
+        assert found == [[]]
+        assert reader.reconnects == 0
+
+
+def test_connecting_without_a_relay_ends_with_a_hint(twins: Twins, runtime_dir: Path) -> None:
+    hint = r"no relay answers on .*; is Torq up\?"
+    with pytest.raises(TransportError, match=hint):
+        twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.1)
+    with pytest.raises(TransportError, match=hint):
+        twins.subscriber(runtime_dir=runtime_dir, timeout=0.1)
