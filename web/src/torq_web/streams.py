@@ -15,6 +15,7 @@ from torq_codec import Message
 from torq_relays import AsyncSubscriber, RelayStatus
 from torq_services.adapters import FeedHealth
 from torq_services.adapters.chain.health import EvmHealth
+from torq_services.processes.wiring import RELAY_PATIENCE_SECONDS
 from torq_types import (
     TLV,
     ArbitrageSignal,
@@ -80,6 +81,8 @@ class Feeds:
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         log = structlog.get_logger().bind(domain=domain.slug)
+        # All processes start at once: a relay that was never there is given time to come.
+        is_missed_from = asyncio.get_running_loop().time() + RELAY_PATIENCE_SECONDS
         while True:
             try:
                 async with await AsyncSubscriber.connect(
@@ -90,13 +93,15 @@ class Feeds:
                     timeout=0,
                     role=role,
                 ) as subscriber:
+                    is_missed_from = 0.0
                     async for message in subscriber:
                         try:
                             take(message)
                         except (ProtocolError, msgspec.DecodeError) as error:
                             log.warning("message not shown", reason=str(error))
             except TransportError as error:
-                log.warning("relay lost", reason=str(error))
+                if asyncio.get_running_loop().time() >= is_missed_from:
+                    log.warning("relay lost", reason=str(error))
                 on_lost()
             await asyncio.sleep(_RETRY_SECONDS)
 

@@ -1,18 +1,15 @@
-"""``demo``: small things to try."""
+"""``demo``: small things to try. What only a demonstration needs, it imports itself."""
 
 from __future__ import annotations
 
 import logging
 from typing import Annotated
 
-import structlog
 import typer
 from rich.table import Table
 
 from torq_services.checks import protocol_tables
 from torq_services.cli.options import RuntimeDir, instance_at, printer
-from torq_services.demos import arbitrage as demonstrations
-from torq_services.demos.faults import demonstrate_faults
 from torq_types import REGISTRY, TLV, ConfigError, Domain
 
 __all__ = ["app", "find_type"]
@@ -23,8 +20,9 @@ app = typer.Typer(help="Small things to try.", no_args_is_help=True)
 @app.command()
 def arbitrage(runtime_dir: RuntimeDir = None) -> None:
     """Publish a made-up opportunity, clearly labelled; nothing will act on it."""
-    instance = instance_at(runtime_dir)
-    sequence = demonstrations.send_demo_arbitrage(instance.runtime_dir)
+    from torq_services.demos.arbitrage import send_demo_arbitrage
+
+    sequence = send_demo_arbitrage(instance_at(runtime_dir).runtime_dir)
     printer.print(f"Published a synthetic opportunity (sequence {sequence}); see the console.")
 
 
@@ -35,6 +33,8 @@ def mock_relay(
     runtime_dir: RuntimeDir = None,
 ) -> None:
     """Run one relay by itself and print every message that it gets."""
+    from torq_services.demos import arbitrage as demonstrations
+
     by_slug = {each.slug: each for each in Domain}
     if domain not in by_slug:
         raise ConfigError(f"no domain {domain!r}; there are {', '.join(by_slug)}")
@@ -52,6 +52,10 @@ def faults(
 
     Nothing is written to an instance: exchange, adapter and reader live in this process.
     """
+    import structlog
+
+    from torq_services.demos.faults import demonstrate_faults
+
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if not demonstrate_faults(exchange, seed, count, printer.print):
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
 
 import msgspec
@@ -10,9 +11,27 @@ from torq_relays import prepare
 from torq_services.instance.config import Config
 from torq_types import ConfigError, Domain
 
-__all__ = ["RELAY_DOMAINS", "Instance", "ServiceSpec"]
+__all__ = ["RELAY_DOMAINS", "Instance", "Rank", "ServiceSpec"]
 
 RELAY_DOMAINS = {f"relay-{domain.slug}": domain for domain in Domain}
+
+
+class Rank(IntEnum):
+    """Lower ranks start first and stop last; all of one rank at once.
+
+    Each is heard out by those below it: what an adapter says at its end reaches its relay.
+    """
+
+    RELAYS = 1
+    VENUES = 2
+    ADAPTERS = 3
+    READERS = 4
+    """Strategies, execution, console: they follow what the others say."""
+
+    @property
+    def group(self) -> str:
+        """What supervisord calls it."""
+        return self.name.lower()
 
 
 class ServiceSpec(msgspec.Struct, frozen=True):
@@ -20,8 +39,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
 
     name: str
     module: str
-    priority: int
-    """Lower ones start first and stop last."""
+    rank: Rank
 
 
 class Instance:
@@ -59,15 +77,15 @@ class Instance:
     def services(config: Config) -> list[ServiceSpec]:
         """What runs under ``config``, in the order of starting."""
         module = "torq_services.processes"
-        specs = [ServiceSpec(name, module, 10) for name in RELAY_DOMAINS]
+        specs = [ServiceSpec(name, module, Rank.RELAYS) for name in RELAY_DOMAINS]
         if config.is_sample:
-            specs.append(ServiceSpec("sample-venues", module, 20))
-        specs += [ServiceSpec(f"adapter-{name}", module, 30) for name in config.venues]
-        specs += [ServiceSpec(f"chain-{name}", module, 30) for name in config.chains]
+            specs.append(ServiceSpec("sample-venues", module, Rank.VENUES))
+        specs += [ServiceSpec(f"adapter-{name}", module, Rank.ADAPTERS) for name in config.venues]
+        specs += [ServiceSpec(f"chain-{name}", module, Rank.ADAPTERS) for name in config.chains]
         if config.venues:
-            specs.append(ServiceSpec("strategy-cross-exchange", module, 40))
+            specs.append(ServiceSpec("strategy-cross-exchange", module, Rank.READERS))
         if config.chains:
-            specs.append(ServiceSpec("strategy-flash-arbitrage", module, 40))
-        specs.append(ServiceSpec("execution-paper", module, 50))
-        specs.append(ServiceSpec("console", "torq_web", 60))
+            specs.append(ServiceSpec("strategy-flash-arbitrage", module, Rank.READERS))
+        specs.append(ServiceSpec("execution-paper", module, Rank.READERS))
+        specs.append(ServiceSpec("console", "torq_web", Rank.READERS))
         return specs

@@ -16,7 +16,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from torq_relays.transports.paths import check_socket_path
 from torq_services.instance.config import Config
-from torq_services.instance.folder import Instance, ServiceSpec
+from torq_services.instance.folder import Instance, Rank, ServiceSpec
 from torq_types import ConfigError, TorqError
 
 __all__ = ["ProcessStatus", "Supervisor"]
@@ -40,7 +40,6 @@ directory={runtime_dir}
 _PROGRAM = """
 [program:{name}]
 command={python} -m {module} {name} --runtime-dir {runtime_dir}
-priority={priority}
 autorestart=true
 startsecs=1
 startretries=20
@@ -50,8 +49,15 @@ stdout_logfile={logs}/{name}.log
 stdout_logfile_maxbytes=8MB
 stdout_logfile_backups=2
 """
+_GROUP = """
+[group:{group}]
+programs={programs}
+priority={priority}
+"""
 _START_SECONDS = 60
 _STOP_SECONDS = 90
+_LOOK_SECONDS = 0.02
+"""Each look makes supervisord notice who has ended; by itself it does once a second."""
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -87,8 +93,14 @@ class Supervisor:
             pid=instance.supervisor_pid,
             runtime_dir=instance.runtime_dir,
         )
-        for spec in instance.services(config):
-            text += self._program(spec)
+        specs = instance.services(config)
+        text += "".join(map(self._program, specs))
+        for rank in Rank:
+            names = [spec.name for spec in specs if spec.rank is rank]
+            if names:
+                text += _GROUP.format(
+                    group=rank.group, programs=",".join(names), priority=int(rank)
+                )
         instance.supervisor_config.write_text(text)
 
     def _program(self, spec: ServiceSpec) -> str:
@@ -97,7 +109,6 @@ class Supervisor:
             name=spec.name,
             python=sys.executable,
             module=spec.module,
-            priority=spec.priority,
             runtime_dir=instance.runtime_dir,
             logs=instance.logs,
         )
@@ -132,7 +143,7 @@ class Supervisor:
         return True
 
     def stop(self) -> bool:
-        """Stop every process in order, then supervisord; returns whether anything ran."""
+        """Stop every process rank by rank, then supervisord; returns whether anything ran."""
         pid = self._pid()
         if not self.is_up():
             if pid is not None:
@@ -140,6 +151,7 @@ class Supervisor:
                 self._wait_for_end(pid)
             self._sweep()
             return pid is not None
+        self._stop_all()
         self._call("shutdown")
         if pid is not None:
             self._wait_for_end(pid)
@@ -148,16 +160,31 @@ class Supervisor:
 
     def restart(self, name: str | None) -> None:
         """Restart one service, or all of them."""
-        names = [name] if name else [process.name for process in self.processes()]
-        for each in names:
-            self._call("stopProcess", each, True, ignore="NOT_RUNNING")
-        for each in reversed(names) if not name else names:
-            self._call("startProcess", each, False, ignore="ALREADY_STARTED")
+        full_names = {str(info["name"]): _full_name(info) for info in self._infos()}
+        if name is None:
+            self._stop_all()
+            for rank in Rank:
+                self._call("startProcessGroup", rank.group, False, ignore="BAD_NAME")
+            return
+        if name not in full_names:
+            raise TorqError(f"no service is called {name!r}; 'torq status' lists them")
+        self._call("stopProcess", full_names[name], True, ignore="NOT_RUNNING")
+        self._call("startProcess", full_names[name], False, ignore="ALREADY_STARTED")
+
+    def _stop_all(self) -> None:
+        """All of a rank at once; the next lower one when they have ended."""
+        for rank in reversed(Rank):
+            self._call("stopProcessGroup", rank.group, False, ignore="BAD_NAME")
+            deadline = time.monotonic() + _STOP_SECONDS
+            while any(i["group"] == rank.group and i["pid"] for i in self._infos()):
+                if time.monotonic() > deadline:
+                    raise TorqError(f"not all {rank.group} stopped within {_STOP_SECONDS} s")
+                time.sleep(_LOOK_SECONDS)
 
     def processes(self) -> list[ProcessStatus]:
         """Every supervised process, in the order of starting."""
         found = []
-        for info in self._call("getAllProcessInfo"):
+        for info in self._infos():
             name = str(info["name"])
             running = info["statename"] == "RUNNING"
             found.append(
@@ -169,6 +196,11 @@ class Supervisor:
                     restarts=self._restarts(name),
                 )
             )
+        return found
+
+    def _infos(self) -> list[dict[str, Any]]:
+        """supervisord's own account of each process."""
+        found: list[dict[str, Any]] = self._call("getAllProcessInfo")
         return found
 
     def _restarts(self, name: str) -> int:
@@ -195,7 +227,8 @@ class Supervisor:
         while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
             if time.monotonic() > deadline:
                 raise TorqError(f"supervisord ({pid}) did not stop within {_STOP_SECONDS} s")
-            time.sleep(0.05)
+            self.is_up()  # being asked, it notices at once that it has nothing left to do
+            time.sleep(_LOOK_SECONDS)
 
     def _sweep(self) -> None:
         """Remove what belongs to a running instance only; logs and data stay."""
@@ -213,7 +246,7 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             if ignore and ignore in fault.faultString:
                 return None
-            raise TorqError(_explain(fault, arguments)) from fault
+            raise TorqError(f"supervisord refuses: {fault.faultString}") from fault
         except (OSError, xmlrpc.client.ProtocolError) as error:
             raise TorqError(
                 f"no Torq instance answers in {self._instance.runtime_dir}; 'torq up' starts one"
@@ -222,10 +255,8 @@ class Supervisor:
             transport.close()
 
 
-def _explain(fault: xmlrpc.client.Fault, arguments: tuple[Any, ...]) -> str:
-    if "BAD_NAME" in fault.faultString:
-        return f"no service is called {arguments[0]!r}; 'torq status' lists them"
-    return f"supervisord refuses: {fault.faultString}"
+def _full_name(info: dict[str, Any]) -> str:
+    return f"{info['group']}:{info['name']}"
 
 
 def _is_zombie(pid: int) -> bool:

@@ -14,7 +14,7 @@ from torq_services.instance.config import Config
 from torq_services.instance.folder import Instance
 from torq_services.observability import HealthReporter
 from torq_services.processes.sources import chain_source
-from torq_services.processes.wiring import last_flush, publisher_for
+from torq_services.processes.wiring import last_flush, publisher_for, venues_answer
 from torq_types import Domain
 
 __all__ = ["run_chain"]
@@ -25,6 +25,7 @@ async def run_chain(name: str, config: Config, instance: Instance) -> None:
     chain_name = name.removeprefix("chain-")
     chain = config.chains[chain_name]
     source = chain_source(list(config.chains).index(chain_name))
+    await venues_answer(config)
     async with await publisher_for(Domain.MARKET_DATA, source, name, instance) as publisher:
         sink = DirectSink(publisher)
         settings = EvmSettings(

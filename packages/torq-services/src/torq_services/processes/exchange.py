@@ -11,7 +11,7 @@ from torq_services.instance.config import Config
 from torq_services.instance.folder import Instance
 from torq_services.observability import HealthReporter
 from torq_services.processes.sources import adapter_source
-from torq_services.processes.wiring import last_flush, publisher_for
+from torq_services.processes.wiring import last_flush, publisher_for, venues_answer
 from torq_types import Domain
 
 __all__ = ["run_exchange"]
@@ -23,6 +23,7 @@ async def run_exchange(name: str, config: Config, instance: Instance) -> None:
     venue = config.venues[venue_name]
     adapter_class = ADAPTERS[venue_name]
     source = adapter_source(adapter_class.venue)
+    await venues_answer(config)
     async with await publisher_for(Domain.MARKET_DATA, source, name, instance) as publisher:
         sink = DirectSink(publisher)
         adapter = adapter_class(venue.symbols, sink, levels=venue.book_levels)

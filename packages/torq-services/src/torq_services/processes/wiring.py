@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import structlog
 
 from torq_relays import AsyncPublisher
+from torq_services.instance.config import Config
 from torq_services.instance.folder import Instance
 from torq_types import Domain, TransportError
 
-__all__ = ["MILLION", "RELAY_PATIENCE_SECONDS", "first_id", "last_flush", "publisher_for"]
+__all__ = [
+    "MILLION",
+    "RELAY_PATIENCE_SECONDS",
+    "first_id",
+    "last_flush",
+    "publisher_for",
+    "venues_answer",
+]
 
 MILLION: Final = 1_000_000
 """Nanoseconds in a millisecond."""
 RELAY_PATIENCE_SECONDS: Final = 60.0
 """A relay that crashed is back sooner; without one there is nothing that a process could do."""
 _LAST_FLUSH_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
 
 
 async def publisher_for(
@@ -30,6 +40,22 @@ async def publisher_for(
         name=name,
         timeout=RELAY_PATIENCE_SECONDS,
     )
+
+
+async def venues_answer(config: Config) -> None:
+    """In sample mode, wait until the loopback venues are there: all processes start at once.
+
+    When they do not come, the adapters say so, as they would of an exchange.
+    """
+    deadline = asyncio.get_running_loop().time() + RELAY_PATIENCE_SECONDS
+    while config.is_sample and asyncio.get_running_loop().time() < deadline:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", config.sample_port)
+        except OSError:
+            await asyncio.sleep(_LOOK_SECONDS)
+        else:
+            writer.close()
+            return
 
 
 async def last_flush(publisher: AsyncPublisher) -> None:

@@ -44,6 +44,8 @@ class LoopbackVenue(ABC):
     def __init__(self, session: Session, speed: int, speed_scale: int = 1) -> None:
         """``speed / speed_scale`` times as fast as recorded."""
         self.session = session
+        self.connections: list[VenueConnection] = []
+        """Those that are open, the oldest first."""
         self._speed = speed
         self._speed_scale = speed_scale
 
@@ -55,6 +57,10 @@ class LoopbackVenue(ABC):
     def refusal(self, detail: str) -> str:
         """The exchange's own form of an error message."""
 
+    def answer(self, path: str) -> str | None:
+        """The body for a REST path; None for one that was not recorded."""
+        return self.session.answers.get(path)
+
     def routes(self) -> list[BaseRoute]:
         """REST and WebSocket under this venue's prefix."""
         return [
@@ -63,7 +69,7 @@ class LoopbackVenue(ABC):
         ]
 
     async def _answer(self, request: Request) -> Response:
-        body = self.session.answers.get("/" + request.path_params["path"])
+        body = self.answer("/" + request.path_params["path"])
         if body is None:
             return Response('{"error":"not in the recorded session"}', 404)
         return Response(body, media_type="application/json")
@@ -71,6 +77,7 @@ class LoopbackVenue(ABC):
     async def _serve(self, websocket: WebSocket) -> None:
         await websocket.accept()
         connection = self.open()
+        self.connections.append(connection)
         replay: asyncio.Task[None] | None = None
         try:
             while True:
@@ -89,6 +96,7 @@ class LoopbackVenue(ABC):
         except WebSocketDisconnect:
             return
         finally:
+            self.connections.remove(connection)
             if replay is not None:
                 replay.cancel()
 

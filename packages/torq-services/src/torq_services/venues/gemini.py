@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Literal
+
 import msgspec
 
 from torq_services.venues.base import LoopbackVenue, VenueConnection
@@ -22,6 +25,8 @@ class _Subscribe(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     symbol: str = ""
+    changes: list[tuple[Literal["buy", "sell"], str, str]] = []
+    trades: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _subscribe = msgspec.json.Decoder(_Subscribe)
@@ -32,6 +37,8 @@ class _Connection(VenueConnection):
     def __init__(self) -> None:
         self._symbols: set[str] = set()
         self._has_left = False
+        self.books: dict[str, dict[str, dict[str, str]]] = {}
+        """By symbol and side, what this client has been told: quantities by price."""
 
     def subscribe(self, text: str) -> bool:
         try:
@@ -48,8 +55,23 @@ class _Connection(VenueConnection):
         return begins_anew
 
     def render(self, frame: Frame) -> str | None:
-        symbol = _message.decode(frame.text).symbol
-        return frame.text if not symbol or symbol in self._symbols else None
+        message = _message.decode(frame.text)
+        if message.symbol and message.symbol not in self._symbols:
+            return None
+        if message.changes:
+            self._keep(message)
+        return frame.text
+
+    def _keep(self, message: _Message) -> None:
+        # Only the first message of a subscription brings recent trades along: the snapshot.
+        if message.trades is not msgspec.UNSET:
+            self.books[message.symbol] = {"buy": {}, "sell": {}}
+        book = self.books.setdefault(message.symbol, {"buy": {}, "sell": {}})
+        for side, price, quantity in message.changes:
+            if quantity.strip("0.") == "":
+                book[side].pop(price, None)
+            else:
+                book[side][price] = quantity
 
 
 class GeminiVenue(LoopbackVenue):
@@ -62,6 +84,30 @@ class GeminiVenue(LoopbackVenue):
         """A connection that has subscribed to nothing yet."""
         return _Connection()
 
+    def answer(self, path: str) -> str | None:
+        """What was recorded; and a whole book, which was not, as the replay has it now.
+
+        Every client has a replay of its own, and nothing in a request says whose it is: the
+        longest open one is the adapter's, for it was there first.
+        """
+        front, _, symbol = path.rpartition("/")
+        if front != "/v1/book":
+            return super().answer(path)
+        for connection in self.connections:
+            book = connection.books.get(symbol.upper())  # type: ignore[attr-defined]
+            if book is not None:
+                return _whole(book)
+        return None
+
     def refusal(self, detail: str) -> str:
         """Gemini's error message."""
         return msgspec.json.encode({"result": "error", "reason": detail}).decode()
+
+
+def _whole(book: dict[str, dict[str, str]]) -> str:
+    """Gemini's answer to /v1/book: the best first."""
+    body = {}
+    for name, side, is_descending in (("bids", "buy", True), ("asks", "sell", False)):
+        ordered = sorted(book[side].items(), key=lambda e: Decimal(e[0]), reverse=is_descending)
+        body[name] = [{"price": p, "amount": q, "timestamp": "0"} for p, q in ordered]
+    return msgspec.json.encode(body).decode()

@@ -417,7 +417,9 @@ class EvmFeed:
     def _doubt(self, reason: InvalidationReason, detail: str) -> None:
         """Nobody may rely on the pools until they are announced again; they are not forgotten."""
         self.last_doubt = f"{reason.name.lower()}: {detail}"
-        self._log.warning("pools in doubt", reason=reason.name.lower(), detail=detail)
+        is_wanted = reason is InvalidationReason.SHUTDOWN
+        tell = self._log.info if is_wanted else self._log.warning
+        tell("pools in doubt", reason=reason.name.lower(), detail=detail)
         if not self._is_announced:
             return
         self._is_announced = False
