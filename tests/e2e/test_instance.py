@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 from running import Running, all_logs, instance_up, until
 from websockets.asyncio.client import connect
 
 from torq_codec import iter_messages
 from torq_relays import Subscriber
+from torq_services.adapters import FeedHealth
 from torq_types import (
     ArbitrageSignal,
     Domain,
@@ -25,6 +29,7 @@ from torq_types import (
     L2Snapshot,
     OrderRequest,
     StateReference,
+    SystemHealth,
 )
 
 
@@ -40,6 +45,38 @@ async def _fragments(running: Running, wanted: str) -> str:
 
 def _is_healthy(running: Running) -> bool:
     return bool(running.status()["healthy"])
+
+
+def _health_of(service: str, runtime_dir: Path) -> Iterator[FeedHealth]:
+    """What an adapter says of itself, every second."""
+    with Subscriber.connect(
+        Domain.MARKET_DATA, types=[SystemHealth], runtime_dir=runtime_dir
+    ) as reports:
+        for message in reports:
+            health = message.get(SystemHealth)
+            if health is not None and health.service == service:
+                yield msgspec.json.decode(health.counters, type=FeedHealth)
+
+
+def test_an_undisturbed_sample_instance_logs_no_warning(runtime_dir: Path) -> None:
+    """From up to down, over the seam of Gemini's recording, and with an audit of its books."""
+    with instance_up(runtime_dir) as running:
+        for gemini in _health_of("adapter-gemini", runtime_dir):
+            books = gemini.books.values()
+            # A snapshot behind the first: the recording has begun once more.
+            if all(book.resyncs for book in books) and any(book.audits for book in books):
+                break
+        assert gemini.counters.refusals == 0
+        assert all(book.invalidations == 0 for book in books)
+        running.torq("restart", "strategy-flash-arbitrage")  # a service that a person restarts
+    entries = [
+        (path.name, json.loads(line))
+        for path in runtime_dir.glob("logs/*.log")
+        if path.name != "supervisord.log"
+        for line in path.read_text().splitlines()
+    ]
+    assert len({name for name, _ in entries}) == 11
+    assert not [entry for entry in entries if entry[1]["level"] not in ("info", "debug")]
 
 
 def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_dir: Path) -> None:
