@@ -36,8 +36,8 @@ class World:
     def greet(self) -> Steps[None]:
         yield HELLO
 
-    def connect(self) -> None:
-        steps = self.link.connect(self.greet)
+    def connect(self, patience: float | None = None) -> None:
+        steps = self.link.connect(self.greet, patience)
         problem: TransportError | None = None
         while True:
             try:
@@ -112,20 +112,74 @@ def test_no_patience_is_one_attempt() -> None:
     assert world.link.next_pause() > 0  # whoever goes on searching waits a little
 
 
-def test_who_leaves_in_the_middle_of_a_search_stays_away() -> None:
+def test_who_leaves_in_the_middle_of_a_search_opens_nothing_more() -> None:
+    world = World([GONE, None])
+    for stop in (Open, Pause, Write):
+        link = World([]).link
+        steps = link.connect(world.greet)
+        step = next(steps)
+        while not isinstance(step, stop):
+            step = steps.throw(GONE) if stop is Pause and isinstance(step, Open) else next(steps)
+        link.happened(Event.LEFT)
+        assert Open() not in list(steps)
+        assert link.is_closed
+        assert link.connections == 0
+        with pytest.raises(ConnectionLostError, match="this publisher is closed"):
+            link.require_open("publisher")
+        assert set(link.connect(world.greet)) == {HangUp()}
+
+
+@pytest.mark.parametrize("place", [Open, Write])
+def test_a_socket_that_was_opened_for_who_has_left_is_closed(place: type[Step]) -> None:
     world = World([])
     steps = world.link.connect(world.greet)
-    assert [next(steps), next(steps)] == [HangUp(), Open()]
+    while not isinstance(next(steps), place):
+        pass
     world.link.happened(Event.LEFT)
-    assert next(steps) == HELLO
-    assert next(steps) == HangUp()
-    with pytest.raises(StopIteration):
-        next(steps)
-    assert world.link.is_closed
-    assert world.link.connections == 0
-    with pytest.raises(ConnectionLostError, match="this publisher is closed"):
-        world.link.require_open("publisher")
-    assert list(world.link.connect(world.greet)) == [HangUp()]
+    if place is Write:  # what greets finds that it is closed
+        assert steps.throw(ConnectionLostError("closed")) == HangUp()
+    else:
+        assert next(steps) == HangUp()
+    assert not list(steps)
+
+
+@pytest.mark.parametrize("place", [HangUp, Open, Write, Pause])
+def test_a_search_within_a_search_is_the_one_that_counts(place: type[Step]) -> None:
+    """A signal handler that sends in the middle of a search makes one of its own."""
+    world = World([])
+    outer = world.link.connect(world.greet)
+    step = next(outer)
+    while not isinstance(step, place):
+        step = outer.throw(GONE) if place is Pause and isinstance(step, Open) else next(outer)
+    world.connect()
+    assert world.link.is_up
+    rest = list(outer)
+    assert world.link.is_up
+    # Only where a socket was being opened is it uncertain whose it is: then both are closed.
+    assert rest.count(Open()) == (1 if place is Open else 0)
+    assert rest[:1] == ([HangUp()] if place is Open else [])
+
+
+def test_a_search_within_a_search_that_fails_leaves_the_outer_one_to_go_on() -> None:
+    world = World([GONE] * 100, timeout=60.0)
+    outer = world.link.connect(world.greet)
+    assert [next(outer), next(outer), next(outer)] == [HangUp(), Open(), HELLO]
+    with pytest.raises(ConnectionLostError):
+        world.connect(patience=0.1)
+    assert outer.throw(GONE) == HangUp()
+    assert isinstance(next(outer), Pause)
+    assert list(outer)[-2:] == [Open(), HELLO]
+    assert world.link.is_up
+
+
+def test_answers_are_waited_for_no_longer_than_one_is_patient() -> None:
+    for timeout, seconds in ((0.3, 0.3), (60.0, 5.0), (0.0, 5.0)):
+        world = World([], timeout=timeout)
+        world.connect()
+        assert world.link.answer_seconds == seconds
+    steps = world.link.connect(world.greet, 0.25)
+    next(steps)
+    assert world.link.answer_seconds == 0.25
 
 
 @given(st.lists(st.sampled_from(list(Event)), max_size=12))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,14 @@ import pytest
 from relays import running_relay
 
 from torq_codec import Message, MessageBuilder
-from torq_relays import AsyncPublisher, AsyncSubscriber, Publisher, RelayLimits, Subscriber
+from torq_relays import (
+    AsyncPublisher,
+    AsyncSubscriber,
+    Publisher,
+    RelayLimits,
+    Subscriber,
+    socket_path,
+)
 from torq_types import (
     ConnectionLostError,
     Domain,
@@ -192,10 +202,10 @@ def test_without_a_relay_close_says_what_it_could_not_deliver(
     twins: Twins, runtime_dir: Path
 ) -> None:
     with running_relay(SIGNAL, runtime_dir):
-        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.3)
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=1)
         twins.call(publisher.send, identity(1))
         twins.call(publisher.flush)
-        idle = twins.publisher(source=8, runtime_dir=runtime_dir, timeout=0.3)
+        idle = twins.publisher(source=8, runtime_dir=runtime_dir, timeout=1)
     if isinstance(twins, Blocking):
         with pytest.raises(TransportError, match="no relay answers"):
             publisher.send_many([identity(2)])
@@ -251,7 +261,7 @@ def test_a_refused_client_gets_the_relays_reason(twins: Twins, runtime_dir: Path
     with running_relay(SIGNAL, runtime_dir):
         publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
         with pytest.raises(RefusedError, match="source 7 is in use"):
-            twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.1)
+            twins.publisher(source=7, runtime_dir=runtime_dir, timeout=1)
         with pytest.raises(RefusedError, match="not in this log"):
             twins.subscriber(runtime_dir=runtime_dir, start=8_000_000)
         twins.call(publisher.close)
@@ -291,3 +301,131 @@ def test_connecting_without_a_relay_ends_with_a_hint(twins: Twins, runtime_dir: 
         twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.1)
     with pytest.raises(TransportError, match=hint):
         twins.subscriber(runtime_dir=runtime_dir, timeout=0.1)
+
+
+@contextmanager
+def mute_relay(runtime_dir: Path) -> Iterator[None]:
+    """Accepts connections, and never says a word."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path(SIGNAL, runtime_dir)))
+        listener.listen(16)
+        yield
+
+
+@pytest.mark.parametrize("kind", ["publisher", "subscriber"])
+def test_a_relay_that_never_answers_costs_no_more_than_ones_patience(
+    twins: Twins, runtime_dir: Path, kind: str
+) -> None:
+    connect = {
+        "publisher": lambda: twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.3),
+        "subscriber": lambda: twins.subscriber(runtime_dir=runtime_dir, timeout=0.3),
+    }
+    with mute_relay(runtime_dir):
+        started = time.monotonic()
+        with pytest.raises(TransportError, match=r"does not answer|was silent"):
+            connect[kind]()
+        assert time.monotonic() - started < 4  # not the five seconds of a patient client
+
+
+def test_a_flush_keeps_to_its_own_time_without_a_relay(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=60)
+    message = publisher.session.encode(identity(1))
+    publisher.session.keep(message, 1)
+    started = time.monotonic()
+    with pytest.raises(TransportError):
+        twins.call(publisher.flush, timeout=0.3)
+    assert time.monotonic() - started < 20  # the patience of connect is another one
+    publisher._core.link.timeout = 0.1
+    with pytest.raises(TransportError):
+        twins.call(publisher.close)
+
+
+def test_a_month_of_patience_is_no_error(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=3e6)
+        twins.call(publisher.send, identity(1))
+        twins.call(publisher.flush)
+        twins.call(publisher.close)
+
+
+def test_without_a_free_descriptor_connecting_says_so(
+    twins: Twins, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with running_relay(SIGNAL, runtime_dir):
+        monkeypatch.setattr("torq_relays.transports.unix.socket.socket", none_left)
+        for connect in (
+            lambda: twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.1),
+            lambda: twins.subscriber(runtime_dir=runtime_dir, timeout=0.1),
+        ):
+            with pytest.raises(TransportError, match="Too many open files"):
+                connect()  # type: ignore[no-untyped-call]
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_close_in_the_middle_of_a_search_ends_the_loop(
+    twins: Twins, runtime_dir: Path, mapped: bool
+) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        reader = twins.subscriber(runtime_dir=runtime_dir, mapped=mapped, timeout=600)
+    found: list[list[Message]] = []
+    waiting = threading.Thread(target=lambda: found.append(twins.read(reader, 1)))
+    waiting.start()
+    while not reader._core.link.problem:  # it searches, and found nobody
+        time.sleep(0.01)
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        twins.call(reader.close)
+        waiting.join(60)
+        assert not waiting.is_alive()
+        assert found == [[]]
+        assert reader._wire.socket is None
+        deadline = time.monotonic() + 60
+        while relay.status().subscribers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not relay.status().subscribers
+
+
+def test_an_event_loop_that_ends_lets_go_of_the_source(runtime_dir: Path) -> None:
+    kept: list[AsyncPublisher] = []
+
+    async def connect() -> None:
+        kept.append(await AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir))
+        kept[-1].send(identity(1))
+
+    with running_relay(SIGNAL, runtime_dir):
+        for _ in range(2):
+            asyncio.run(connect())
+        assert len(kept) == 2
+
+
+def test_a_signal_handler_that_sends_while_the_relay_is_searched_for(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir, timeout=60)
+    sent: list[int] = []
+    again: list[AbstractContextManager[Any]] = []
+
+    def pause(seconds: float) -> None:
+        """Where a handler runs: the relay is back, and the handler sends."""
+        monkeypatch.undo()
+        again.append(running_relay(SIGNAL, runtime_dir))
+        again[0].__enter__()
+        sent.append(publisher.send(identity(1)))
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("torq_relays.client.blocking_wire.time.sleep", pause)
+    try:
+        sent.append(publisher.send(identity(2)))
+        publisher.flush()
+        reader = Subscriber.connect(SIGNAL, runtime_dir=runtime_dir, start="earliest")
+        assert sorted(numbers(Blocking().read(reader, 2))) == [1, 2]
+        assert len(sent) == 2
+        assert publisher.session.error_count == 0
+        reader.close()
+        publisher.close()
+    finally:
+        monkeypatch.undo()
+        again[0].__exit__(None, None, None)

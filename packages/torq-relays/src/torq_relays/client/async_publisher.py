@@ -190,15 +190,18 @@ class AsyncPublisher(PublisherFace):
 
     async def _run(self, reader: asyncio.StreamReader) -> None:
         """Take acknowledgements; take a lost connection up again."""
-        while True:
-            try:
-                while chunk := await reader.read(_RECEIVE):
-                    self._session.receive(chunk)
-                    self._progress.set()
-            except (OSError, TransportError) as error:
-                self._core.link.problem = str(error)
-            self._hang_up()
-            reader = await self._search()
+        try:
+            while True:
+                try:
+                    while chunk := await reader.read(_RECEIVE):
+                        self._session.receive(chunk)
+                        self._progress.set()
+                except (OSError, TransportError) as error:
+                    self._core.link.problem = str(error)
+                self._hang_up()
+                reader = await self._search()
+        finally:
+            self._hang_up()  # an event loop that ends cancels its tasks, closed or not
 
     async def _search(self) -> asyncio.StreamReader:
         """Until the relay is back, however long that takes."""

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 _RECEIVE: Final = 1 << 18
 """Bytes taken from the socket at a time."""
+_LONGEST_SECONDS: Final = 86_400.0
+"""The kernel counts milliseconds in 31 bits; whoever wants to wait longer asks again."""
 
 
 class BlockingWire:
@@ -76,7 +78,7 @@ class BlockingWire:
                 # Not select(), which knows the first 1,024 descriptors only.
                 waiting = select.poll()
                 waiting.register(connection, select.POLLIN)
-                if not waiting.poll(seconds * 1000):
+                if not waiting.poll(min(seconds, _LONGEST_SECONDS) * 1000):
                     return None
             chunk, descriptors, _, _ = socket.recv_fds(
                 connection, _RECEIVE, self._descriptors, socket.MSG_DONTWAIT

@@ -62,9 +62,6 @@ _NEXT: Final = {
     (State.GREETING, Event.LEFT): State.CLOSED,
     (State.UP, Event.LOST): State.AWAY,
     (State.UP, Event.LEFT): State.CLOSED,
-    # Another thread or task may leave in the middle of a search.
-    (State.CLOSED, Event.OPENED): State.CLOSED,
-    (State.CLOSED, Event.GREETED): State.CLOSED,
     (State.CLOSED, Event.LOST): State.CLOSED,
     (State.CLOSED, Event.LEFT): State.CLOSED,
 }
@@ -72,6 +69,8 @@ _NEXT: Final = {
 
 _FIRST_PAUSE_SECONDS: Final = 0.01
 _LONGEST_PAUSE_SECONDS: Final = 0.5
+_ANSWER_SECONDS: Final = 5.0
+"""For a relay that has accepted a connection to answer its hello, at most."""
 _SETTLED_SECONDS: Final = 1.0
 """A connection that lasted so long was a good one."""
 
@@ -100,6 +99,9 @@ class Link:
         """How often the relay has answered a hello."""
         self.problem = ""
         """What last went wrong, in words; empty while nothing did."""
+        self.answer_seconds = _ANSWER_SECONDS
+        """How long the search that is under way waits for the answer to a hello."""
+        self._searches = 0
         self._retries_refusals = retries_refusals
         self._clock = clock
         self._backoff = backoff or Backoff(first=_FIRST_PAUSE_SECONDS, most=_LONGEST_PAUSE_SECONDS)
@@ -136,23 +138,41 @@ class Link:
         if self.state is State.CLOSED:
             raise ConnectionLostError(f"this {what} is closed; connect another")
 
-    def connect(self, greet: Callable[[], Steps[None]]) -> Steps[None]:
+    def connect(
+        self, greet: Callable[[], Steps[None]], patience: float | None = None
+    ) -> Steps[None]:
         """Leave what there is, and search until the relay has answered ``greet``.
 
-        Raises :class:`TransportError` when patience is over, with what went wrong last; a
-        :class:`RefusedError` at once unless refusals may pass.
+        For ``patience`` seconds, by default the client's own. Returns early when the client leaves
+        meanwhile. Raises :class:`TransportError` when patience is over, with what went wrong last;
+        a :class:`RefusedError` at once unless refusals may pass.
         """
-        deadline = self._clock() + self.timeout
+        self._searches += 1
+        mine = self._searches
+        seconds = self.timeout if patience is None else patience
+        deadline = self._clock() + seconds
+        # No patience is one attempt, and the usual time for its answer.
+        self.answer_seconds = min(_ANSWER_SECONDS, seconds or _ANSWER_SECONDS)
         yield from self._hang_up()
         pause = self._first_pause()
-        while not self.is_closed:
-            if pause:
+        while True:
+            if pause and not self._is_settled_without(mine):
                 yield Pause(pause)
+            if self._is_settled_without(mine):
+                break
             try:
                 yield Open()
+                if self.is_closed:
+                    break
+                if self._searches != mine:  # whose socket this is, nobody can tell
+                    mine, pause = self._searches, 0.0
+                    yield from self._hang_up()
+                    continue
                 self.happened(Event.OPENED)
                 yield from greet()
             except TransportError as error:
+                if self._is_settled_without(mine):
+                    break
                 self.problem = str(error)
                 yield from self._hang_up()
                 is_final = isinstance(error, RefusedError) and not self._retries_refusals
@@ -160,10 +180,18 @@ class Link:
                     raise
                 pause = self.next_pause()
             else:
-                self.happened(Event.GREETED)
-                if self.is_closed:
-                    yield HangUp()
-                return
+                if not self._is_settled_without(mine):
+                    self.happened(Event.GREETED)
+                break
+        if self.is_closed:
+            yield HangUp()
+
+    def _is_settled_without(self, search: int) -> bool:
+        """Whether ``search`` has nothing left to do: the client left, or a later search did it.
+
+        A signal handler that sends, in the middle of a search, makes one of its own.
+        """
+        return self.is_closed or (self._searches != search and self.is_up)
 
     def next_pause(self) -> float:
         """Seconds before the next attempt, or before the next search."""

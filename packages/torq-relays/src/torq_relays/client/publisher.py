@@ -141,7 +141,10 @@ class Publisher(PublisherFace):
         """
         with self._lock:
             self._core.link.require_open("publisher")
-            self._write_collected()
+            taken = self._core.take_collected()
+            if taken and self._wire.socket is not None:
+                with contextlib.suppress(ConnectionLostError):  # sent again, in the time there is
+                    self._wire.write(taken)
             self._wait_until(lambda: self._session.is_flushed, timeout)
 
     def close(self) -> None:

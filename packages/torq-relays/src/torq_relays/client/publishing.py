@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from torq_relays.client.link import Event, Link
 from torq_relays.client.publishing_session import PublisherSession
@@ -24,8 +23,6 @@ from torq_relays.transports.paths import socket_path
 from torq_types import ConnectionLostError, Domain, TransportError
 
 __all__ = ["Progress", "PublisherCore", "PublisherFace"]
-
-_ANSWER_SECONDS: Final = 5.0
 
 
 class PublisherCore:
@@ -67,22 +64,25 @@ class PublisherCore:
         """
         yield from self.link.connect(self._greet)
 
-    def reconnect(self) -> Steps[None]:
-        """Connect, and send what the relay has not got."""
-        yield from self.link.connect(self._greet_and_send_again)
+    def reconnect(self, patience: float | None = None) -> Steps[None]:
+        """Connect, and send what the relay has not got; ``patience`` as in :meth:`Link.connect`."""
+        yield from self.link.connect(self._greet_and_send_again, patience)
         self.link.require_open("publisher")
 
     def _greet(self) -> Steps[None]:
         session = self.session
         yield Write(session.hello())
         while not session.greeted:
-            received = yield Read(_ANSWER_SECONDS)
+            received = yield Read(self.link.answer_seconds)
             if received is None:
                 raise ConnectionLostError(f"the relay at {self.link.path} does not answer a hello")
+            self.link.require_open("publisher")
             session.receive(received[0])
 
     def _greet_and_send_again(self) -> Steps[None]:
         yield from self._greet()
+        if self.link.is_up:  # a later search has come in between, and has sent it
+            return
         again = self.session.unacknowledged()
         if again:
             yield Write(again)
@@ -99,15 +99,17 @@ class PublisherCore:
         progress = Progress(self, seconds)
         asked_on = 0
         while not condition():
+            left = progress.seconds_left()
             if not self.link.is_up:
-                yield from self.reconnect()
+                yield from self.reconnect(left)
+                continue
             try:
                 if asked_on != self.link.connections:
                     asked_on = self.link.connections
                     yield Write(self.session.ask())
-                received = yield Read(progress.seconds_left())
+                received = yield Read(left)
             except ConnectionLostError:
-                yield from self.reconnect()
+                yield from self.reconnect(left)
             else:
                 if received is not None:
                     self.session.receive(received[0])

@@ -18,7 +18,6 @@ from torq_types import (
     RefusedError,
     Role,
     ServiceHello,
-    TorqError,
     TransportError,
 )
 
@@ -76,7 +75,7 @@ class PublisherSession:
         listed, before = list(messages), self.sequence
         try:
             return b"".join([self.encode(*tlvs) for tlvs in listed])
-        except TorqError:
+        except BaseException:  # whatever it was: nothing of it was kept
             self.sequence = before
             raise
 

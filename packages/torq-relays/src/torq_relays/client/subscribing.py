@@ -33,7 +33,6 @@ DESCRIPTORS: Final = 4
 """A relay passes three with its greeting, and one with a segment."""
 SILENCE_SECONDS: Final = 10.0
 """A relay beats once a second: one that is silent for so long is gone."""
-_ANSWER_SECONDS: Final = 5.0
 _SPINS: Final = 20_000
 """Rounds of polling between two looks at the socket, well under a millisecond."""
 
@@ -139,7 +138,7 @@ class SubscriberCore:
         self.let_go()  # of what an attempt that failed was passed
         yield Write(self.session.hello())
         while not self.session.greeted:
-            yield from self._receive(_ANSWER_SECONDS)
+            yield from self._receive(self.link.answer_seconds)
 
     def _follow(self, follower: Follower) -> Steps[None]:
         request = follower.request()
@@ -172,7 +171,7 @@ class SubscriberCore:
         chunk, rest = received
         if self.link.is_closed:  # while it was waited for
             _close(rest)
-            return
+            self.link.require_open("subscriber")
         if self._follower is not None and not rest and self._follower.has_news():
             self._unread += chunk  # what woke us matters less than what for
             return

@@ -48,11 +48,14 @@ def listen(path: Path, backlog: int = 128) -> socket.socket:
 
 def connect(path: Path, timeout: float) -> socket.socket:
     """A connected socket. Raises :class:`TransportError` naming the path and what to do."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # More under way between two processes means fewer changes from one to the other.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    connection.settimeout(timeout)
     try:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:
+        raise TransportError(f"cannot open a socket to {path}: {error.strerror}") from error
+    try:
+        # More under way between two processes means fewer changes from one to the other.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        connection.settimeout(timeout)
         connection.connect(os.fspath(check_socket_path(path)))
     except OSError as error:
         connection.close()
