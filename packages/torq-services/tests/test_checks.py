@@ -10,6 +10,7 @@ from checkout import ROOT
 from torq_services.checks import replayable
 from torq_services.checks.docs import broken_links
 from torq_services.checks.precision import check_source
+from torq_services.checks.purity import check_cython, check_header, check_python
 
 SCRIPT = ROOT / "scripts" / "lib" / "python" / "detect_precision_violations.py"
 
@@ -104,9 +105,23 @@ def test_links(tmp_path: Path) -> None:
         ("import time as clock", "time"),
         ("from time import monotonic_ns", "time.monotonic_ns"),
         ("from time import *", "time.*"),
-        ("def f():\n    import random", "random"),
+        ("from datetime import *", "datetime.*"),
+        ("from datetime import datetime\nd = datetime\nd.now()", "datetime.datetime.now"),
+        ("from datetime import datetime\ndatetime.fromtimestamp(1)", "fromtimestamp"),
+        ("import random\nrandom.Random()", "random.Random()"),
+        ("import logging", "logging"),
+        ("import structlog", "structlog"),
+        ("import polars", "polars"),
+        ("from timeit import default_timer", "timeit.default_timer"),
+        ("from eth_account import Account", "eth_account.Account"),
+        ("import numpy as np\nnp.load('x')", "numpy.load"),
+        ("from torq_relays import Publisher", "torq_relays.Publisher"),
+        ("from torq_services.adapters import Feed", "torq_services.adapters"),
+        ("def f():\n    breakpoint()", "breakpoint"),
+        ("eval('1')", "eval"),
+        ("def f():\n    import random\n    random.random()", "random.random"),
         ("from secrets import token_bytes as more", "secrets.token_bytes"),
-        ("import uuid", "uuid"),
+        ("import uuid\nuuid.uuid4()", "uuid.uuid4"),
         ("import os\nos.urandom(8)", "os.urandom"),
         ("import os as o\nnext_byte = o.urandom", "os.urandom"),
         ("import datetime\ndatetime.datetime.now()", "datetime.datetime.now"),
@@ -122,14 +137,14 @@ def test_links(tmp_path: Path) -> None:
         ("open('prices')", "open"),
         ("print(1)", "print"),
         ("__import__('time')", "__import__"),
-        ("import importlib\nimportlib.import_module('time')", "importlib"),
+        ("import importlib", "importlib"),
         ("import sys\nsys.stdin.read()", "sys.stdin"),
         ("sorted(pools, key=hash)", "hash"),
         ("first = min(map(id, pools))", "id"),
     ],
 )
 def test_what_a_replay_cannot_repeat_is_found(source: str, name: str) -> None:
-    found = list(replayable.check_source(source))
+    found = list(check_python(source))
     assert name in [finding.name for finding in found], found
     assert f"<source>:{found[-1].line}: " in str(found[-1])
 
@@ -142,13 +157,64 @@ def test_what_a_replay_cannot_repeat_is_found(source: str, name: str) -> None:
         "signal.open_ns + order.id",
         "from datetime import datetime, UTC\ndatetime.fromtimestamp(0, UTC)",
         "import os\ndef f(path: os.PathLike[str]): ...",
+        "import random\ndef f(chance: random.Random): return chance.random()",
+        "import random\nchance = random.Random(7)",
+        "def f(candle):\n    open, high, low, close = candle\n    return close - open",
+        "def f(id: int) -> int:\n    return id + 1",
+        "def f(block):\n    hash = block.hash\n    return hash",
+        "class A:\n    def __hash__(self) -> int:\n        return hash((1, 2))",
+        "import sys\nlimit = sys.maxsize",
+        "from urllib.parse import urlsplit",
         "from .time import something",
         "import math, itertools, fractions, struct, bisect",
         "from torq_relays import MessageSink",
     ],
 )
 def test_what_a_replay_repeats_is_not(source: str) -> None:
-    assert not list(replayable.check_source(source))
+    assert not list(check_python(source))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("from libc cimport time", "libc.time"),
+        ("from libc.time cimport time", "libc.time"),
+        ("from libc.stdlib cimport rand", "libc.stdlib"),
+        ("from posix.time cimport clock_gettime", "posix.time"),
+        ("from posix cimport unistd", "posix.unistd"),
+        ("from cpython.time cimport time", "cpython.time"),
+        ('cdef extern from "time.h":\n    int clock()', "time.h"),
+        ("import struct, time", "time"),
+        ("import struct; import time", "time"),
+        ("if True: import time", "time"),
+        ("import asyncio", "asyncio"),
+        ("import numpy as np\ndef f():\n    return np.random.rand()", "np.random"),
+        ("from datetime import datetime\ndef f():\n    return datetime.now()", "datetime.now"),
+        ("def f(x):\n    return open(x)", "open"),
+        ("def f(x):\n    return hash(x)", "hash"),
+    ],
+)
+def test_what_a_replay_cannot_repeat_is_found_in_cython(source: str, name: str) -> None:
+    assert name in [finding.name for finding in check_cython(source + "\n")]
+
+
+def test_cython_that_only_speaks_of_time_is_sound() -> None:
+    source = '''"""Emptied
+from time to time.
+"""
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_GET_SIZE
+cdef extern from "crc32.h":
+    int crc(int x)
+cdef int f(object book):  # import time
+    return book.open()
+'''
+    assert not list(check_cython(source))
+
+
+def test_c_headers_are_looked_at_too() -> None:
+    found = list(check_header("#include <stdint.h>\n#include <time.h>\n"))
+    assert [(finding.line, finding.name) for finding in found] == [(2, "time.h")]
 
 
 def test_replayable_rooms_are_clean_and_exceptions_are_few() -> None:
@@ -163,6 +229,6 @@ def test_rooms_that_moved_and_exceptions_without_a_cause_are_told(tmp_path: Path
     (tmp_path / replayable.ROOMS[1] / "clock.pxi").write_text("from posix.time cimport timespec\n")
     first, *rest = replayable.check_rooms(tmp_path)
     assert first.startswith(f"{replayable.ROOMS[0]}: no such folder")
-    assert f"{replayable.ROOMS[1]}/clock.pxi:1: time where a replay must be exact" in rest[0]
+    assert f"{replayable.ROOMS[1]}/clock.pxi:1: posix.time where a replay must be exact" in rest[0]
     assert len(rest) == 1 + len(replayable.EXCEPTIONS)
     assert all("is not needed any more" in problem for problem in rest[1:])
