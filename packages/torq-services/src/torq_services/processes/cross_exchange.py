@@ -18,11 +18,14 @@ __all__ = ["cross_exchange_node", "run_cross_exchange"]
 
 async def run_cross_exchange(name: str, config: Config, instance: Instance) -> None:
     """Watch the books of all exchanges until cancelled."""
-
-    def build(sink: MessageSink, now_ns: int) -> StrategyNode:
-        return cross_exchange_node(config, sink, now_ns)
-
-    await run_node(name, instance, StrategyNode, CROSS_EXCHANGE, build)
+    await run_node(
+        name,
+        config,
+        instance,
+        kind=StrategyNode,
+        source=CROSS_EXCHANGE,
+        build=cross_exchange_node,
+    )
 
 
 def cross_exchange_node(config: Config, sink: MessageSink, now_ns: int) -> StrategyNode:

@@ -18,11 +18,14 @@ __all__ = ["flash_arbitrage_node", "run_flash_arbitrage"]
 
 async def run_flash_arbitrage(name: str, config: Config, instance: Instance) -> None:
     """Watch the pools of all chains until cancelled."""
-
-    def build(sink: MessageSink, now_ns: int) -> StrategyNode:
-        return flash_arbitrage_node(config, sink, now_ns)
-
-    await run_node(name, instance, StrategyNode, FLASH_ARBITRAGE, build)
+    await run_node(
+        name,
+        config,
+        instance,
+        kind=StrategyNode,
+        source=FLASH_ARBITRAGE,
+        build=flash_arbitrage_node,
+    )
 
 
 def flash_arbitrage_node(config: Config, sink: MessageSink, now_ns: int) -> StrategyNode:

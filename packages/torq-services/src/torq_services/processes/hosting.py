@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from torq_relays import AsyncSubscriber, DirectSink, MessageSink
+from torq_services.instance.config import Config
 from torq_services.instance.folder import Instance
 from torq_services.nodes import Node, Subscription
 from torq_services.observability import HealthReporter
@@ -22,15 +23,17 @@ _TICK_SECONDS: Final = 0.1
 
 async def run_node(
     name: str,
+    config: Config,
     instance: Instance,
+    *,
     kind: type[Node],
     source: int,
-    build: Callable[[MessageSink, int], Node],
+    build: Callable[[Config, MessageSink, int], Node],
 ) -> None:
     """Run a node of ``kind`` until cancelled.
 
-    ``build`` makes it of the sink to its relay, once that answers, and of the time then, in UTC
-    nanoseconds. It is called as :class:`Node` promises: all of this is one event loop.
+    ``build`` makes it of the configuration, of the sink to its relay, once that answers, and of the
+    time then, in UTC nanoseconds. It is called as :class:`Node` promises: this is one event loop.
     """
     async with AsyncExitStack() as open_connections:
         publisher = await open_connections.enter_async_context(
@@ -42,7 +45,7 @@ async def run_node(
             for each in kind.subscriptions
         ]  # fmt: skip
         sink = DirectSink(publisher)
-        node = build(sink, time.time_ns())
+        node = build(config, sink, time.time_ns())
         health = HealthReporter(name, sink, node.account, time.time_ns)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -51,8 +54,10 @@ async def run_node(
                     tasks.create_task(_follow(node, domain, subscriber))
                 tasks.create_task(_tick(node))
         finally:
-            node.stop(time.time_ns())
-            await last_flush(publisher)
+            try:
+                node.stop(time.time_ns())
+            finally:
+                await last_flush(publisher)
 
 
 async def _subscriber(wanted: Subscription, name: str, instance: Instance) -> AsyncSubscriber:

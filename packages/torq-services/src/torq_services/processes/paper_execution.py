@@ -18,11 +18,14 @@ __all__ = ["paper_execution_node", "run_paper_execution"]
 
 async def run_paper_execution(name: str, config: Config, instance: Instance) -> None:
     """Risk decisions, orders, and their fills on paper, until cancelled."""
-
-    def build(sink: MessageSink, now_ns: int) -> PaperExecutionNode:
-        return paper_execution_node(config, sink, now_ns)
-
-    await run_node(name, instance, PaperExecutionNode, PAPER_EXECUTION, build)
+    await run_node(
+        name,
+        config,
+        instance,
+        kind=PaperExecutionNode,
+        source=PAPER_EXECUTION,
+        build=paper_execution_node,
+    )
 
 
 def paper_execution_node(config: Config, sink: MessageSink, now_ns: int) -> PaperExecutionNode:
