@@ -198,6 +198,17 @@ def test_what_a_lost_relay_had_not_got_is_sent_to_the_next(twins: Twins, runtime
         twins.call(reader.close)
 
 
+def test_a_relay_that_stops_acknowledges_what_it_has(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=1)
+        twins.call(publisher.send_many, [identity(number) for number in range(10)])
+        reader = twins.subscriber(start="earliest", runtime_dir=runtime_dir)
+        assert numbers(twins.read(reader, 10)) == list(range(10))
+        twins.call(reader.close)
+    twins.call(publisher.flush)  # nobody is there to ask, and nobody need be
+    twins.call(publisher.close)
+
+
 def test_without_a_relay_close_says_what_it_could_not_deliver(
     twins: Twins, runtime_dir: Path
 ) -> None:

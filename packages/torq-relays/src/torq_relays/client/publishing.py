@@ -8,6 +8,8 @@ Rules:
 - Whatever is kept and unacknowledged is sent again over a new connection, before anything else.
 - ``flush`` waits for the relay's word on everything, and asks for it once on each connection. It
   gives up when the relay takes nothing for too long, not when there is much to take.
+- A relay that stops acknowledges all that it has: what it said last is heard before another is
+  searched for.
 """
 
 from __future__ import annotations
@@ -109,10 +111,20 @@ class PublisherCore:
                     yield Write(self.session.ask())
                 received = yield Read(left)
             except ConnectionLostError:
-                yield from self.reconnect(left)
+                yield from self._hear_the_last_word()
+                if not condition():
+                    yield from self.reconnect(left)
             else:
                 if received is not None:
                     self.session.receive(received[0])
+
+    def _hear_the_last_word(self) -> Steps[None]:
+        """Take what the relay said before it was lost: it acknowledges when it stops."""
+        try:
+            while received := (yield Read(0)):
+                self.session.receive(received[0])
+        except TransportError as error:
+            self.link.problem = str(error)
 
 
 class PublisherFace:

@@ -87,6 +87,7 @@ class Relay:
         try:
             while not self._stopping:
                 self._turn()
+            self._say_the_last_word()
         finally:
             self._close()
 
@@ -294,6 +295,12 @@ class Relay:
         if not self._is_accepting:
             self._is_accepting = True
             self._epoll.modify(self._listener, select.EPOLLIN)
+
+    def _say_the_last_word(self) -> None:
+        """Acknowledge what is in the log: nobody need send that again, nor wait for an answer."""
+        for connection in self._connections.values():
+            if isinstance(connection, PublisherConnection):
+                connection.acknowledge_all()
 
     def _close(self) -> None:
         for connection in list(self._connections.values()):

@@ -140,6 +140,11 @@ class PublisherConnection(Connection):
             self._acknowledge()
             self._flush()
 
+    def acknowledge_all(self) -> None:
+        """Owe the publisher an answer, and give it as far as the socket takes it."""
+        self._is_asked = True
+        self.pump()
+
     def _acknowledge(self) -> None:
         self._told = (self._appended, self._durable)
         self._told_at = self.relay.log.tail
