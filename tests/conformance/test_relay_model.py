@@ -223,7 +223,6 @@ def test_relay_and_clients_agree_with_the_model() -> None:
         settings=settings(
             max_examples=400,
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

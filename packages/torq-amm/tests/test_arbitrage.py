@@ -237,7 +237,7 @@ def by_brute_force(pools: Sequence[Pool], hops: int, through: InstrumentId) -> s
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cycles_are_those_found_by_trying_everything(
     ends: list[tuple[int, int]], data: st.DataObject
 ) -> None:
@@ -282,7 +282,7 @@ def test_a_pool_of_three_tokens_is_three_edges_but_one_pool() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), skew, skew), min_size=3, max_size=9)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_cycle_that_earns_is_screened_out(drawn: list[tuple[int, int, int, int]]) -> None:
     graph = PoolGraph(max_hops=4)
     for number, (first, second, left, right) in enumerate(drawn):

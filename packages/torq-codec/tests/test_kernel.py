@@ -57,7 +57,7 @@ def round_trip(kernel: ModuleType, tlv: TLV) -> TLV:
 def test_every_type_survives_the_wire_and_both_kernels_write_the_same(cls: type[TLV]) -> None:
     both = kernels()
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(structs(cls))
     def check(tlv: TLV) -> None:
         written = {kernel.Plan(layout_of(cls)).encode(tlv) for kernel in both}
@@ -83,7 +83,7 @@ def test_trade_has_the_documented_layout(kernel: ModuleType) -> None:
 
 
 @given(seed=st.binary(min_size=1, max_size=64), size=st.integers(0, 2000), start=st.integers(0, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_checksum_is_zlibs_at_every_length_and_alignment(
     seed: bytes, size: int, start: int
 ) -> None:
@@ -129,7 +129,7 @@ def test_an_unknown_enum_value_is_a_field_error(kernel: ModuleType) -> None:
 
 
 @given(junk=st.binary(max_size=200), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_arbitrary_values_never_raise_anything_but_a_protocol_error(
     junk: bytes, data: st.DataObject
 ) -> None:

@@ -84,7 +84,7 @@ def test_the_error_says_what_is_wrong() -> None:
 
 
 @given(st.binary(max_size=300), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_arbitrary_bytes_raise_only_protocol_errors(junk: bytes, with_magic: bool) -> None:
     blob = b"TORQ" + junk if with_magic else junk
     with pytest.raises(ProtocolError):
@@ -112,7 +112,6 @@ def _sequences(frames: Iterable[Run | Fault | Break]) -> list[int]:
 
 
 @given(st.lists(st.integers(0, 400), max_size=12))
-@settings(deadline=None)
 def test_chunk_boundaries_do_not_matter(cuts: list[int]) -> None:
     blob = message(1) + message(2) + message(3)
     framer = Framer(Domain.MARKET_DATA)
@@ -128,7 +127,6 @@ def test_chunk_boundaries_do_not_matter(cuts: list[int]) -> None:
 @given(
     st.binary(min_size=1, max_size=100).filter(lambda junk: b"T" not in junk), st.integers(1, 50)
 )
-@settings(deadline=None)
 def test_garbage_is_skipped_and_counted_to_the_byte(junk: bytes, step: int) -> None:
     blob = message(1) + junk + message(2)
     framer = Framer()

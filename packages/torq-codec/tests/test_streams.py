@@ -7,7 +7,7 @@ import struct
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kernels import kernel_parameters, kernels
 from samples import BTC_USD, BTCUSD, trade
@@ -125,7 +125,6 @@ OFFSETS = {
     types=st.sets(st.sampled_from([Trade.TYPE, Quote.TYPE, Heartbeat.TYPE])),
     wanted=st.sets(st.integers(0, 3)),
 )
-@settings(deadline=None)
 def test_filters_agree_with_the_plain_rule(
     picks: list[int], types: set[int], wanted: set[int]
 ) -> None:

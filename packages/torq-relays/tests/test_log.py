@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from samples import trade
 
@@ -26,7 +26,6 @@ def message(sequence: int, text: str = "") -> bytes:
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 4)), min_size=1, max_size=60))
-@settings(deadline=None)
 def test_a_ring_holds_exactly_the_newest_whole_messages(appends: list[tuple[int, int]]) -> None:
     ring = RingLog(4096)
     everything = b""

@@ -105,7 +105,7 @@ def _worth(pairs: list[tuple[int, int]], quantity: int) -> int | None:
 @given(
     small_levels, small_levels, st.integers(0, 30_000), st.integers(0, 30_000), st.integers(0, 900)
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_other_size_earns_more(
     asks: list[tuple[int, int]],
     bids: list[tuple[int, int]],
@@ -369,7 +369,7 @@ sides = st.lists(st.tuples(texts, sizes), min_size=1, max_size=8, unique_by=lamb
 
 
 @given(sides, sides)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_predicted_is_realised_to_the_last_digit(
     asks: list[tuple[str, str]], bids: list[tuple[str, str]]
 ) -> None:

@@ -38,7 +38,6 @@ def on_chain(
 
 @settings(
     max_examples=50,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -22,7 +22,6 @@ def uniswap(chain: Chain) -> UniswapV2:
 
 @settings(
     max_examples=25,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -32,7 +32,6 @@ def uniswap(chain: Chain) -> UniswapV3:
 
 @settings(
     max_examples=40,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -48,7 +47,7 @@ def test_every_amount_and_the_state_equal_the_contract_s(
 def test_a_hundred_thousand_swaps(uniswap: UniswapV3) -> None:
     swaps = 0
 
-    @settings(max_examples=1000, deadline=None, database=None)
+    @settings(max_examples=1000, database=None)
     @given(data=st.data())
     def trade(data: st.DataObject) -> None:
         nonlocal swaps
