@@ -43,10 +43,6 @@ async def _fragments(running: Running, wanted: str) -> str:
     return seen
 
 
-def _is_healthy(running: Running) -> bool:
-    return bool(running.status()["healthy"])
-
-
 def _health_of(service: str, runtime_dir: Path) -> Iterator[FeedHealth]:
     """What an adapter says of itself, every second."""
     with Subscriber.connect(
@@ -81,21 +77,21 @@ def test_an_undisturbed_sample_instance_logs_no_warning(runtime_dir: Path) -> No
 
 def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_dir: Path) -> None:
     with instance_up(runtime_dir, "--speed", "4") as running:
-        status = running.status()
+        status = json.loads(running.torq("status", "--json").stdout)
         assert status["healthy"]
         assert status["is_sample"]
         assert len(status["services"]) == 11
-        until(lambda: len(running.status()["feeds"]) == 2, "both feeds' reports")
-        feeds = {feed["venue"]: feed for feed in running.status()["feeds"]}
-        assert set(feeds["coinbase"]["books"]) == {"BTC-USD", "ETH-USD"}
-        assert feeds["coinbase"]["counters"]["frames"] > 0
+        until(lambda: len(running.status().feeds) == 2, "both feeds' reports")
+        feeds = {feed.venue: feed for feed in running.status().feeds}
+        assert set(feeds["coinbase"].books) == {"BTC-USD", "ETH-USD"}
+        assert feeds["coinbase"].counters.frames > 0
         assert "verified" in running.torq("status").stdout
         page = httpx.get(f"{running.url}metrics").text
         assert 'torq_book_verified{instrument="BTC-USD",venue="coinbase"} 1.0' in page
         fragments = asyncio.run(_fragments(running, "coinbase:ETH-USD"))
         assert 'class="number net' in fragments
         assert 'data-relay="market-data"' in fragments
-        until(lambda: any(relay["rate"] > 20 for relay in running.status()["relays"]), "traffic")
+        until(lambda: any(relay.rate > 20 for relay in running.status().relays), "traffic")
         asyncio.run(_fragments(running, '<tr class="equal">'))
         asyncio.run(_fragments(running, '<td class="verified">verified</td>'))
         seen: dict[str, int] = {}
@@ -130,21 +126,28 @@ def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_d
 
 
 def test_every_service_may_be_killed_and_the_system_heals(runtime_dir: Path) -> None:
+    """Each relay by itself, under those that use it; then all that use them, at once."""
     with instance_up(runtime_dir, "--speed", "4") as running:
-        names = list(running.services())
-        for name in names:
-            before = running.services()[name]
-            os.kill(before["pid"], signal.SIGKILL)
+        relays = [name for name in running.services() if name.startswith("relay-")]
+        others = [name for name in running.services() if name not in relays]
+        assert len(relays) == 3
+        for victims in (*([relay] for relay in relays), others):
+            before = {name: running.services()[name].pid for name in victims}
+            for pid in before.values():
+                os.kill(pid, signal.SIGKILL)
 
-            def is_back(name: str = name, old: int = before["pid"]) -> bool:
-                service = running.services()[name]
-                return service["pid"] not in (0, old) and service["state"] == "running"
+            def are_back(before: dict[str, int] = before) -> bool:
+                now = running.services()
+                return all(
+                    now[name].pid not in (0, old) and now[name].state == "running"
+                    for name, old in before.items()
+                )
 
-            until(is_back, f"{name} to be restarted", seconds=120)
-            until(lambda: _is_healthy(running), f"health after {name}", seconds=120)
-        assert all(service["restarts"] >= 1 for service in running.services().values())
+            until(are_back, f"{victims} to be restarted", seconds=120)
+            until(running.is_healthy, f"health after {victims}", seconds=120)
+        assert all(service.restarts >= 1 for service in running.services().values())
         # The path is whole again: an opportunity found after everything was killed once.
-        mark = next(r for r in running.status()["relays"] if r["domain"] == "execution")["position"]
+        mark = next(r for r in running.status().relays if r.domain == "execution").position
 
         def has_executed() -> bool:
             reader = Subscriber.connect(Domain.EXECUTION, start=mark, runtime_dir=runtime_dir)
@@ -166,10 +169,10 @@ def test_up_twice_is_a_message_and_two_instances_live_side_by_side(runtime_dir: 
         assert again.returncode == 1
         assert f"already up in {one}" in again.stderr
         with instance_up(two) as second:
-            assert first.status()["healthy"]
-            assert second.status()["healthy"]
+            assert first.is_healthy()
+            assert second.is_healthy()
             assert {p.pid for p in first.processes()}.isdisjoint(p.pid for p in second.processes())
-        assert first.status()["healthy"]
+        assert first.is_healthy()
         restarted = first.torq("restart", "console")
         assert restarted.returncode == 0, restarted.stderr
         wrong = first.torq("restart", "consol")
@@ -187,7 +190,7 @@ def test_a_killed_supervisor_leaves_no_process_and_up_starts_anew(runtime_dir: P
         until(lambda: not running.processes(), "the kernel to stop the services", 90)
         again = running.torq("up", "--port", str(running.port))
         assert again.returncode == 0, again.stderr
-        assert running.status()["healthy"]
+        assert running.is_healthy()
 
 
 def test_foreground_stops_with_an_interrupt(runtime_dir: Path) -> None:
@@ -201,7 +204,7 @@ def test_foreground_stops_with_an_interrupt(runtime_dir: Path) -> None:
         cwd=runtime_dir, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        until(lambda: running.torq("status").returncode == 0, "health", 180)
+        until(running.is_up, "health", 180)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=180)
         assert running.url in output

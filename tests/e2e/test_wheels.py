@@ -44,4 +44,4 @@ def test_wheels_alone_carry_an_instance(tmp_path: Path, runtime_dir: Path) -> No
     assert where.stdout.split()[1] == ("compiled" if shutil.which("gcc") else "pure")
     assert (environment / "bin" / "torq").exists()
     with instance_up(runtime_dir, "--speed", "4", python=str(python)) as running:
-        assert running.status()["healthy"]
+        assert running.is_healthy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import socket
 import subprocess
@@ -14,6 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from torq_services.instance.folder import Instance
+from torq_services.instance.status import (
+    InstanceStatus,
+    ServiceStatus,
+    full_status,
+    instance_status,
+)
+from torq_types import TorqError
 
 
 def free_port() -> int:
@@ -43,16 +52,25 @@ class Running:
             timeout=timeout,
         )  # fmt: skip
 
-    def status(self) -> dict[str, Any]:
-        """``torq status --json``."""
-        done = self.torq("status", "--json")
-        assert done.stdout, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+    def status(self) -> InstanceStatus:
+        """What ``torq status`` tells, without a process of its own for each look."""
+        return asyncio.run(full_status(Instance(self.runtime_dir)))
 
-    def services(self) -> dict[str, dict[str, Any]]:
-        """The services' rows by name."""
-        return {service["name"]: service for service in self.status()["services"]}
+    def services(self) -> dict[str, ServiceStatus]:
+        """The services' rows by name; quicker than the whole status."""
+        found = asyncio.run(instance_status(Instance(self.runtime_dir)))
+        return {service.name: service for service in found.services}
+
+    def is_healthy(self) -> bool:
+        """Whether every service runs and every relay answers."""
+        return asyncio.run(instance_status(Instance(self.runtime_dir))).healthy
+
+    def is_up(self) -> bool:
+        """The same, of an instance that may not be there yet."""
+        try:
+            return self.is_healthy()
+        except TorqError:
+            return False
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this instance."""

@@ -24,7 +24,7 @@ from torq_services.cli.options import RuntimeDir, instance_at, printer
 from torq_services.instance import config as configuration
 from torq_services.instance.config import CONFIG_NAME, Config
 from torq_services.instance.folder import Instance
-from torq_services.instance.status import InstanceStatus, feed_health, instance_status
+from torq_services.instance.status import InstanceStatus, full_status, instance_status
 from torq_services.instance.supervisor import Supervisor
 from torq_types import ConfigError, Domain, TorqError
 
@@ -104,12 +104,7 @@ def status(
 ) -> None:
     """What runs, and how it does. Exit status 1 when something is not healthy."""
     instance = instance_at(runtime_dir)
-
-    async def ask() -> InstanceStatus:
-        found, feeds = await asyncio.gather(instance_status(instance), feed_health(instance))
-        return msgspec.structs.replace(found, feeds=feeds)
-
-    found = asyncio.run(ask())
+    found = asyncio.run(full_status(instance))
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
         sys.stdout.flush()

@@ -14,7 +14,14 @@ from torq_services.instance.folder import RELAY_DOMAINS, Instance
 from torq_services.instance.supervisor import Supervisor
 from torq_types import Domain, Role, SystemHealth, TransportError
 
-__all__ = ["InstanceStatus", "ServiceStatus", "feed_health", "instance_status", "relay_status"]
+__all__ = [
+    "InstanceStatus",
+    "ServiceStatus",
+    "feed_health",
+    "full_status",
+    "instance_status",
+    "relay_status",
+]
 
 _ANSWER_SECONDS = 2.0
 _REPORT_NS = 1_500_000_000
@@ -71,8 +78,14 @@ async def relay_status(domain: Domain, instance: Instance) -> RelayStatus | None
     return None
 
 
+async def full_status(instance: Instance) -> InstanceStatus:
+    """What ``torq status`` shows: the instance with its feeds. Raises as the former does."""
+    found, feeds = await asyncio.gather(instance_status(instance), feed_health(instance))
+    return msgspec.structs.replace(found, feeds=feeds)
+
+
 async def instance_status(instance: Instance) -> InstanceStatus:
-    """Everything. Raises :class:`ConfigError` or :class:`TorqError` when nothing runs there."""
+    """Services and relays. Raises :class:`ConfigError` or :class:`TorqError` when none are up."""
     config = instance.config()
     processes = Supervisor(instance).processes()
     answers = await asyncio.gather(*(relay_status(domain, instance) for domain in Domain))
