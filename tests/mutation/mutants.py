@@ -30,6 +30,8 @@ class Mutant(msgspec.Struct, frozen=True):
     after: str
     """The changed line or lines, stripped."""
     code: str
+    at_import: bool
+    """Whether it is executed when the module is imported, outside every function."""
 
 
 def draw(source: str, count: int, chance: random.Random) -> list[Mutant]:
@@ -45,18 +47,29 @@ def draw(source: str, count: int, chance: random.Random) -> list[Mutant]:
                     places[position].append((operator, occurrence))
                 occurrence += 1
     meaning = _meaning(source)
+    inside = _lines_of_functions(source)
     found: list[Mutant] = []
     for position in chance.sample(sorted(places), len(places)):
         operator, occurrence = chance.choice(places[position])
         code = mutate_code(source, operator, occurrence)
         if code is not None and _meaning(code) not in (meaning, None):
-            found.append(_mutant(position[0][0], lines, code))
+            line_number = position[0][0]
+            found.append(_mutant(line_number, lines, code, line_number not in inside))
         if len(found) == count:
             break
     return found
 
 
-def _mutant(line: int, lines: list[str], code: str) -> Mutant:
+def _lines_of_functions(source: str) -> set[int]:
+    return {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)
+    }
+
+
+def _mutant(line: int, lines: list[str], code: str, at_import: bool) -> Mutant:
     new = code.splitlines()
     last = 1  # the lines behind the change are equal
     while last < min(len(lines), len(new)) and lines[-last] == new[-last]:
@@ -64,7 +77,7 @@ def _mutant(line: int, lines: list[str], code: str) -> Mutant:
     first = next(i for i in range(len(lines)) if i >= len(new) or lines[i] != new[i])
     before = lines[first : max(len(lines) - last + 1, first + 1)]
     after = new[first : max(len(new) - last + 1, first + 1)]
-    return Mutant(line, _joined(before), _joined(after), code)
+    return Mutant(line, _joined(before), _joined(after), code, at_import)
 
 
 def _joined(lines: list[str]) -> str:

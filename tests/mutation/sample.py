@@ -51,14 +51,12 @@ class Reach(msgspec.Struct, frozen=True):
     tests: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
 
-    def of(self, module: str, line: int) -> list[str]:
-        """The tests to run for a change in ``line``, the quickest first."""
-        lines = self.tests.get(module, {})
-        found = [test for test in lines.get(line, ()) if test]
-        if not found:  # a line that runs at import time: whoever uses the module may notice
-            found = sorted({test for tests in lines.values() for test in tests if test})
-        if not found:  # a module of such lines only
-            found = list(self.seconds)
+    def of(self, module: str, mutant: Mutant) -> list[str]:
+        """The tests to run for a mutant, the quickest first."""
+        if mutant.at_import:  # done before any test: whoever imports the module may notice
+            found = set(self.seconds)
+        else:
+            found = {test for test in self.tests.get(module, {}).get(mutant.line, ()) if test}
         return sorted(found, key=lambda test: (self.seconds.get(test, 0), test))
 
 
@@ -162,7 +160,7 @@ def _sample(package: str, seed: int, count: int, only: str, workers: list[Path])
     waiting: queue.SimpleQueue[tuple[str, Mutant]] = queue.SimpleQueue()
     for module in _modules(package, only):
         chance = random.Random(f"{seed} {module}")
-        for mutant in draw((ROOT / module).read_text(), count, chance):
+        for mutant in draw((workers[0] / module).read_text(), count, chance):
             waiting.put((module, mutant))
     verdicts: list[Verdict] = []
 
@@ -198,11 +196,12 @@ def _modules(package: str, only: str) -> list[str]:
 
 
 def _try(work: Path, module: str, mutant: Mutant, reach: Reach) -> Verdict:
-    tests = reach.of(module, mutant.line)
+    tests = reach.of(module, mutant)
     if not tests:
         return Verdict(module, mutant, killed=False, how="no test comes here")
     usual = sum(reach.seconds.get(test, 0) for test in tests)
     path = work / module
+    original = path.read_text()
     path.write_text(mutant.code)
     started = time.monotonic()
     try:
@@ -210,7 +209,7 @@ def _try(work: Path, module: str, mutant: Mutant, reach: Reach) -> Verdict:
             work, "-x", "-p", "no:xdist", *tests, seconds=_LEAST_SECONDS + 4 * usual
         )
     finally:
-        shutil.copy2(ROOT / module, path)
+        path.write_text(original)
     took = time.monotonic() - started
     how = "endless" if status == -1 else f"{len(tests)} tests, {took:.0f} s"
     return Verdict(module, mutant, killed=status != 0, how=how)

@@ -1,6 +1,7 @@
 """The wire as it stands in every log that exists: numbers, layouts and names, written out once.
 
-``wire.txt`` is the referee. A line that changes breaks what was recorded: lines are added there, and none is changed.
+``wire.txt`` is the referee. A line that changes breaks what was recorded: lines are added there,
+and none is changed.
 """
 
 from __future__ import annotations
