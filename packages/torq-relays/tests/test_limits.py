@@ -18,7 +18,7 @@ from torq_codec import Framer, MessageBuilder, Run, iter_messages, kernel
 from torq_relays import Publisher, RelayLimits, RingLog, Subscriber, socket_path
 from torq_relays.transports import unix
 from torq_relays.wire.control import hello_message
-from torq_types import Domain, Error, ErrorCode, Role, ServiceHello, Trade
+from torq_types import Domain, Error, ErrorCode, Role, ServiceHello, SignalIdentity, Trade
 
 MD = Domain.MARKET_DATA
 QUICK = 100
@@ -234,3 +234,33 @@ def test_a_publisher_that_reads_no_complaints_costs_the_relay_little(runtime_dir
         (publisher,) = [c for c in relay._connections.values() if c.name == "hostile"]
         assert len(publisher._outgoing) < 1 << 17
         hostile.close()
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("mode", [2, 3])
+def test_a_start_in_the_middle_of_a_message_costs_its_own_reader_only(
+    runtime_dir: Path, mapped: bool, mode: int
+) -> None:
+    """The four bytes that messages begin with may stand in a text as well."""
+    with (
+        running_relay(Domain.SIGNAL, runtime_dir) as relay,
+        Publisher.connect(Domain.SIGNAL, source=7, runtime_dir=runtime_dir) as publisher,
+    ):
+        publisher.send(SignalIdentity(1, "TORQ" * 64, ""))
+        publisher.flush()
+        start = next(at for at in range(8, 300, 8) if relay.log.read(at, 4) == b"TORQ")
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(socket_path(Domain.SIGNAL, runtime_dir)))
+            raw.sendall(
+                hello_message(
+                    Domain.SIGNAL,
+                    Role.SUBSCRIBER,
+                    start_mode=mode,
+                    position=start,
+                    mapped=mapped,
+                    name="raw",
+                )
+            )
+            until(lambda: relay.faults[ErrorCode.BAD_START] == 1)
+        publisher.send(SignalIdentity(2, "", ""))
+        publisher.flush()  # the relay lives on

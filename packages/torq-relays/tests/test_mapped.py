@@ -404,7 +404,8 @@ def test_descriptors_that_are_not_what_they_should_be_are_refused(tmp_path: Path
         descriptor = os.open(tmp_path / "short", os.O_RDWR)
         with pytest.raises(TransportError, match="passed something"):
             kind(descriptor)
-        os.close(descriptor)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)  # it was taken over, and closed
     log = MappedLog(Gauge())
     with pytest.raises(TransportError, match="cannot map"):
         log.attach(os.open(tmp_path / "short", os.O_RDONLY), 0, 0, 1 << 20)

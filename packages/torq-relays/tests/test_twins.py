@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from relays import running_relay
@@ -19,18 +22,29 @@ from torq_codec import Message, MessageBuilder
 from torq_relays import (
     AsyncPublisher,
     AsyncSubscriber,
+    BatchingSink,
+    Bookmark,
+    LogOptions,
     Publisher,
     RelayLimits,
     Subscriber,
+    open_log,
     socket_path,
 )
+from torq_relays.client.link import Event, Link
+from torq_relays.wire.control import control_message
 from torq_types import (
+    ConfigError,
     ConnectionLostError,
     Domain,
+    Error,
+    ErrorCode,
+    Heartbeat,
     LogError,
     ProtocolError,
     RefusedError,
     Role,
+    ServiceHello,
     SignalIdentity,
     SystemHealth,
     TransportError,
@@ -338,6 +352,118 @@ def test_a_relay_that_never_answers_costs_no_more_than_ones_patience(
         assert time.monotonic() - started < 4  # not the five seconds of a patient client
 
 
+@contextmanager
+def talkative_server(runtime_dir: Path) -> Iterator[None]:
+    """Accepts connections, and says everything but hello."""
+    stopping = threading.Event()
+    beat = control_message(SIGNAL, 0, Heartbeat(0, 1000))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path(SIGNAL, runtime_dir)))
+        listener.listen(16)
+        listener.settimeout(0.02)
+        clients: list[socket.socket] = []
+
+        def talk() -> None:
+            while not stopping.is_set():
+                with contextlib.suppress(TimeoutError):
+                    clients.append(listener.accept()[0])
+                for client in clients:
+                    with contextlib.suppress(OSError):
+                        client.send(beat)
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            talking.join()
+            for client in clients:
+                client.close()
+
+
+@pytest.mark.parametrize("kind", ["publisher", "subscriber"])
+def test_a_server_that_talks_and_never_greets_is_given_up(
+    twins: Twins, runtime_dir: Path, kind: str
+) -> None:
+    connect = {
+        "publisher": lambda: twins.publisher(source=7, runtime_dir=runtime_dir, timeout=0.3),
+        "subscriber": lambda: twins.subscriber(runtime_dir=runtime_dir, timeout=0.3),
+    }
+    with (
+        talkative_server(runtime_dir),
+        pytest.raises(TransportError, match=r"does not answer a hello"),
+    ):
+        connect[kind]()
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_a_patience_that_is_none_is_refused(
+    twins: Twins, runtime_dir: Path, timeout: float
+) -> None:
+    expected = "expected seconds, 0 or more"
+    with pytest.raises(ConfigError, match=expected):
+        twins.publisher(source=7, runtime_dir=runtime_dir, timeout=timeout)
+    with pytest.raises(ConfigError, match=expected):
+        twins.subscriber(runtime_dir=runtime_dir, timeout=timeout)
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        with pytest.raises(ConfigError, match=expected):
+            twins.call(publisher.flush, timeout=timeout)
+        twins.call(publisher.close)
+
+
+@pytest.mark.parametrize("timeout", [0, float("inf")])
+def test_no_patience_and_infinite_patience_connect(
+    twins: Twins, runtime_dir: Path, timeout: float
+) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=timeout)
+        reader = twins.subscriber(start="earliest", runtime_dir=runtime_dir, timeout=timeout)
+        twins.call(publisher.send_many, [identity(1)] * 20_000)
+        twins.call(publisher.flush, timeout=60)
+        twins.call(publisher.flush, timeout=0)  # the relay's word is here already
+        assert len(twins.read(reader, 20_000)) == 20_000
+        assert publisher.reconnects == 0
+        twins.call(reader.close)
+        twins.call(publisher.close)
+
+
+@pytest.mark.parametrize("start", ["foo", None, 1.5, True, -1, 1 << 64, Bookmark(1, -8)])
+def test_a_start_that_is_none_is_refused(twins: Twins, runtime_dir: Path, start: Any) -> None:
+    with pytest.raises(ConfigError, match="expected 'live', 'earliest', a position"):
+        twins.subscriber(runtime_dir=runtime_dir, start=start)
+
+
+def test_a_tlv_that_cannot_be_sent_ends_send_many_before_its_group(
+    twins: Twins, runtime_dir: Path
+) -> None:
+    bad = SignalIdentity(1 << 16, "", "")
+    tlvs = [*map(identity, range(1500)), bad, *map(identity, range(500))]
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        with pytest.raises(ProtocolError):
+            twins.call(publisher.send_many, iter(tlvs))
+        assert publisher.sequence == 1024
+        twins.call(publisher.flush)
+        assert relay.ledger.tracker.last(7) == 1024
+        twins.call(publisher.close)
+
+
+def test_a_relay_that_says_what_cannot_be_read_is_left(twins: Twins, runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = twins.publisher(source=7, runtime_dir=runtime_dir)
+        message = bytearray(control_message(SIGNAL, 0, Error(0, ErrorCode.OTHER, "no UTF-8")))
+        at = message.find(b"no UTF-8")
+        message[at : at + 8] = b"\xff" * 8
+        message[4:8] = zlib.crc32(message[8:]).to_bytes(4, "little")
+        with pytest.raises(ConnectionLostError, match="cannot be read"):
+            publisher.session.receive(bytes(message))
+        twins.call(publisher.send, identity(1))
+        twins.call(publisher.flush)
+        twins.call(publisher.close)
+
+
 def test_a_flush_keeps_to_its_own_time_without_a_relay(twins: Twins, runtime_dir: Path) -> None:
     with running_relay(SIGNAL, runtime_dir):
         publisher = twins.publisher(source=7, runtime_dir=runtime_dir, timeout=60)
@@ -440,3 +566,258 @@ def test_a_signal_handler_that_sends_while_the_relay_is_searched_for(runtime_dir
     finally:
         monkeypatch.undo()
         again[0].__exit__(None, None, None)
+
+
+def test_what_a_blocking_send_could_not_deliver_is_delivered_once(runtime_dir: Path) -> None:
+    """It says that the relay is away; what it took all the same goes out when it is back."""
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir, timeout=0)
+        publisher.send(identity(1))
+        publisher.flush(10)
+    for number in (2, 3):
+        with pytest.raises(TransportError, match="no relay answers"):
+            publisher.send(identity(number))
+    with pytest.raises(TransportError, match="no relay answers"):
+        publisher.send_many(map(identity, (4, 5)))
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher.flush(10)
+        reader = Subscriber.connect(SIGNAL, start="earliest", runtime_dir=runtime_dir)
+        assert numbers(Blocking().read(reader, 5)) == [1, 2, 3, 4, 5]
+        assert relay.ledger.counts[7].holes == 0
+        reader.close()
+        publisher.close()
+
+
+def test_a_write_that_was_torn_is_not_written_on_behind(runtime_dir: Path) -> None:
+    """An exception out of a signal handler, in the middle of a write: half a message is sent."""
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        publisher.send(identity(1))
+        publisher.flush()
+        connection = publisher._wire.socket
+        assert connection is not None
+
+        sound = connection
+
+        class Torn:
+            """Sends ten bytes, then the handler raises."""
+
+            def sendall(self, data: bytes) -> None:
+                sound.sendall(bytes(data)[:10])
+                raise KeyboardInterrupt
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(sound, name)
+
+        publisher._wire.socket = cast("Any", Torn())
+        with pytest.raises(KeyboardInterrupt):
+            publisher.send_many([identity(2)])
+        publisher.send(identity(3))
+        publisher.flush()
+        assert relay.ledger.tracker.last(7) == 3
+        assert relay.ledger.counts[7].holes == 0
+        publisher.close()
+
+
+def test_a_thread_that_cannot_begin_costs_no_message(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        monkeypatch.setattr("torq_relays.client.publisher._PAUSE_NS", 1 << 62)
+        monkeypatch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="new thread"):
+            publisher.send(identity(1))
+        monkeypatch.undo()
+        publisher.send(identity(2))
+        publisher.flush()
+        assert relay.ledger.tracker.last(7) == 2
+        publisher.close()
+
+
+def test_a_forked_child_cannot_use_its_parents_publisher(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        with publisher._lock:  # as its own thread may hold it
+            child = os.fork()
+            if not child:
+                try:
+                    publisher.send(identity(1))
+                except ConnectionLostError:
+                    os._exit(7)
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        publisher.send(identity(1))
+        publisher.flush()
+        assert relay.ledger.tracker.last(7) == 1
+        assert publisher.reconnects == 0
+        publisher.close()
+
+
+def test_a_signal_handler_that_closes_a_subscriber_ends_its_loop(runtime_dir: Path) -> None:
+    with (
+        running_relay(SIGNAL, runtime_dir),
+        Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir) as publisher,
+    ):
+        publisher.send_many(map(identity, range(10)))
+        publisher.flush()
+        for method in ("read", "wait"):  # where the handler runs: before either
+            reader = Subscriber.connect(SIGNAL, start="earliest", runtime_dir=runtime_dir)
+            original = getattr(reader._core, method)
+
+            def interrupted(original: Any = original, reader: Subscriber = reader) -> Any:
+                reader.close()
+                return original()
+
+            setattr(reader._core, method, interrupted)
+            assert len(list(reader)) <= 10
+            assert reader._core._follower is None
+
+
+def test_who_closes_in_another_thread_is_not_brought_back() -> None:
+    link = Link(Path("nowhere"), 1.0, retries_refusals=True)
+    link.happened(Event.LEFT)
+    for late in (Event.OPENED, Event.GREETED, Event.LOST):
+        link.happened(late)
+        assert link.is_closed
+
+
+def test_a_relay_with_a_slow_fsync_is_durable_before_its_last_word(runtime_dir: Path) -> None:
+    domain = Domain.EXECUTION
+    options = LogOptions(fsync="interval", fsync_interval_ms=3_600_000)
+    log = open_log(domain, runtime_dir / "logs", options)
+    with running_relay(domain, runtime_dir, log=log) as relay:
+        publisher = Publisher.connect(domain, source=7, runtime_dir=runtime_dir, timeout=1)
+        publisher.send(Heartbeat(1, 0))
+        while relay.messages < 1:
+            time.sleep(0.001)
+    publisher.flush()
+    publisher.close()
+
+
+async def test_asyncio_hears_the_last_word_though_it_writes_first(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = await AsyncPublisher.connect(
+            SIGNAL, source=7, runtime_dir=runtime_dir, timeout=1
+        )
+        publisher.send(identity(1))
+        while relay.messages < 1:
+            time.sleep(0.001)  # noqa: ASYNC251 - the event loop is busy
+    await publisher.flush()
+    await publisher.close()
+
+
+async def test_asyncio_flush_ends_though_others_go_on_sending(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = await AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+
+        async def send_for_ever() -> None:
+            while True:
+                publisher.send(identity(1))
+                await asyncio.sleep(0)
+
+        sending = asyncio.create_task(send_for_ever())
+        async with asyncio.timeout(60):
+            await publisher.flush()
+        sending.cancel()
+        await asyncio.wait([sending])
+        await publisher.close()
+
+
+async def test_asyncio_send_in_another_thread_numbers_nothing(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = await AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            await asyncio.to_thread(publisher.send, identity(1))
+        assert publisher.sequence == 0
+        publisher.send(identity(1))
+        while relay.messages < 1:
+            await asyncio.sleep(0)  # it is written without a flush
+        await publisher.close()
+
+
+async def test_asyncio_close_does_not_swallow_a_cancellation(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        for turns in range(12):
+            publisher = await AsyncPublisher.connect(
+                SIGNAL, source=100 + turns, runtime_dir=runtime_dir
+            )
+            closing = asyncio.create_task(publisher.close())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            was_under_way = closing.cancel()
+            await asyncio.wait([closing])
+            assert closing.cancelled() == was_under_way
+            await publisher.close()
+
+
+async def test_asyncio_closes_at_once_are_no_error(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = await AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        publisher.send(identity(1))
+        await asyncio.gather(publisher.close(), publisher.close(), publisher.flush())
+
+
+async def test_asyncio_drain_ends_when_the_publisher_is_closed(runtime_dir: Path) -> None:
+    """A relay that does not read: what it will never take is given up, with the socket."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(socket_path(SIGNAL, runtime_dir)))
+        listener.listen(1)
+        connecting = asyncio.create_task(
+            AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir, timeout=0.2)
+        )
+        listener.setblocking(False)
+        client, _ = await asyncio.get_running_loop().sock_accept(listener)
+        hello = ServiceHello(
+            start_position=0, session=1, next_sequence=1, log_id=1, last_timestamp_ns=0,
+            source=0, role=Role.RELAY, start_mode=0, mapped=0, types=(), instruments=(), name="",
+        )  # fmt: skip
+        client.sendall(control_message(SIGNAL, 0, hello))
+        publisher = await connecting
+        publisher.send_many([identity(1)] * 200_000)
+        draining = asyncio.create_task(publisher.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(TransportError, match="has taken nothing"):
+            await publisher.close()
+        async with asyncio.timeout(60):
+            await draining
+        client.close()
+
+
+def test_uvloop_and_a_relay_that_has_just_gone(runtime_dir: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def send_on() -> AsyncPublisher:
+        with running_relay(SIGNAL, runtime_dir):
+            publisher = await AsyncPublisher.connect(
+                SIGNAL, source=7, runtime_dir=runtime_dir, timeout=0.2
+            )
+        for turn in range(400):  # each is kept, and none raises
+            publisher.send(identity(turn))
+            if turn % 3 == 0:
+                await asyncio.sleep(0)
+        assert publisher.sequence == 400
+        with running_relay(SIGNAL, runtime_dir) as relay:
+            await publisher.flush(60)
+            assert relay.ledger.tracker.last(7) == 400
+            await publisher.close()
+        return publisher
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(send_on())
+
+
+async def test_a_bad_message_costs_a_batch_no_other(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = await AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        sink = BatchingSink(publisher, lambda: 0)
+        for number in (1, 1 << 16, 2):
+            sink.send(SignalIdentity(number, "", ""))
+        with pytest.raises(ProtocolError, match="does not fit"):
+            await sink.flush()
+        await sink.flush()
+        assert relay.ledger.tracker.last(7) == 2
+        await publisher.close()

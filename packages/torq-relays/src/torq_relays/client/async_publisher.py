@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +13,8 @@ from types import TracebackType
 from typing import Final
 
 from torq_relays.client.asyncio_wire import AsyncWire
-from torq_relays.client.publishing import Progress, PublisherCore, PublisherFace
+from torq_relays.client.link import check_seconds
+from torq_relays.client.publishing import MANY, Progress, PublisherCore, PublisherFace
 from torq_types import TLV, Domain, TransportError
 
 __all__ = ["AsyncPublisher"]
@@ -32,6 +35,8 @@ class AsyncPublisher(PublisherFace):
         self._session = core.session
         self._wire = AsyncWire(core.link.path)
         self._writer: asyncio.StreamWriter | None = None
+        self._spare: socket.socket | None = None
+        """The writer's socket once more: a transport that cannot write reads nothing either."""
         self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._turn_is_marked = False
@@ -70,9 +75,12 @@ class AsyncPublisher(PublisherFace):
         return self._write(self._session.encode(*tlvs))
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
-        """Send each TLV as a message of its own; returns the last sequence."""
+        """Send each TLV as a message of its own; see :meth:`Publisher.send_many`."""
         self._require_room()
-        return self._write(self._session.encode_each(tlvs))
+        rest = iter(tlvs)
+        while some := list(itertools.islice(rest, MANY)):
+            self._write(self._session.encode_each(some))
+        return self._session.sequence
 
     def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
         """Send messages of one or more TLVs with one write; returns the last sequence."""
@@ -85,8 +93,7 @@ class AsyncPublisher(PublisherFace):
         self._end_turn()
         self._session.take_built(messages)
         self._session.keep(messages, self._session.sequence)
-        if self._writer is not None:
-            self._writer.write(messages)
+        self._transmit(messages)
         return self._session.sequence
 
     async def drain(self) -> None:
@@ -103,22 +110,24 @@ class AsyncPublisher(PublisherFace):
         ``timeout`` seconds (by default those of ``connect``); what it has not got is kept, and
         sent again.
         """
-        self._core.link.require_open("publisher")
-        self._end_turn()
         session, link = self._session, self._core.link
-        if session.is_flushed:
+        seconds = link.timeout if timeout is None else timeout
+        check_seconds(seconds)
+        link.require_open("publisher")
+        self._end_turn()
+        last = session.sequence  # others may go on sending
+        if session.is_flushed(last):
             return
-        if self._writer is not None:
-            self._writer.write(session.ask())
+        self._transmit(session.ask())
         self._asks += 1
         try:
-            progress = Progress(self._core, link.timeout if timeout is None else timeout)
-            while not session.is_flushed:
+            progress = Progress(self._core, seconds)
+            while not session.is_flushed(last):
+                link.require_open("publisher")
                 self._progress.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(progress.seconds_left()):
                         await self._progress.wait()
-                link.require_open("publisher")
         finally:
             self._asks -= 1
 
@@ -145,6 +154,7 @@ class AsyncPublisher(PublisherFace):
             await self._leave()
 
     def _require_room(self) -> None:
+        asyncio.get_running_loop()  # in another thread nothing is sent, nor numbered
         self._core.link.require_open("publisher")
         if self._session.is_full:
             raise TransportError(
@@ -161,8 +171,17 @@ class AsyncPublisher(PublisherFace):
             return self._session.sequence
         self._mark_turn()
         self._session.keep(encoded, self._session.sequence)
-        self._writer.write(encoded)
+        self._transmit(encoded)
         return self._session.sequence
+
+    def _transmit(self, data: bytes | memoryview) -> None:
+        """Write to a relay that is there; what was kept is sent again to the next."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.write(data)
+        except RuntimeError as error:  # uvloop's: the relay was lost in this very turn
+            self._core.link.problem = str(error)
 
     def _mark_turn(self) -> None:
         if not self._turn_is_marked:
@@ -175,17 +194,19 @@ class AsyncPublisher(PublisherFace):
 
     def _write_collected(self) -> None:
         taken = self._core.take_collected()
-        if taken and self._writer is not None:
-            self._writer.write(taken)
+        if taken:
+            self._transmit(taken)
 
     async def _leave(self) -> None:
         self._core.leave()
         self._progress.set()
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+            try:
+                # Not 'await': a cancellation of ours must not be taken for that of the task.
+                await asyncio.wait([self._task])
+            finally:
+                self._hang_up()
         self._hang_up()
 
     async def _run(self, reader: asyncio.StreamReader) -> None:
@@ -198,6 +219,7 @@ class AsyncPublisher(PublisherFace):
                         self._progress.set()
                 except (OSError, TransportError) as error:
                     self._core.link.problem = str(error)
+                    self._hear_the_last_word()
                 self._hang_up()
                 reader = await self._search()
         finally:
@@ -215,11 +237,13 @@ class AsyncPublisher(PublisherFace):
 
     async def _begin(self) -> asyncio.StreamReader:
         """Give the greeted socket to a stream; send again what the relay has not got."""
-        reader, writer = await asyncio.open_unix_connection(sock=self._wire.release())
+        connection = self._wire.release()
+        self._spare = connection.dup()
+        reader, writer = await asyncio.open_unix_connection(sock=connection)
+        self._writer = writer
         again = self._session.unacknowledged()
         if again or self._asks:
-            writer.write(again + self._session.ask() if self._asks else again)
-        self._writer = writer
+            self._transmit(again + self._session.ask() if self._asks else again)
         self._progress.set()
         return reader
 
@@ -227,4 +251,16 @@ class AsyncPublisher(PublisherFace):
         self._wire.hang_up()
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.close()
+            writer.transport.abort()  # what the relay has not taken, it will not take any more
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()
+
+    def _hear_the_last_word(self) -> None:
+        """Take what a relay that is lost had said before; see :mod:`publishing`."""
+        try:
+            while self._spare is not None and (chunk := self._spare.recv(_RECEIVE)):
+                self._session.receive(chunk)
+        except (OSError, TransportError) as error:
+            self._core.link.problem = str(error)
+        self._progress.set()

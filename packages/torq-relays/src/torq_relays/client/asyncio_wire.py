@@ -16,6 +16,8 @@ __all__ = ["AsyncWire"]
 T = TypeVar("T")
 
 _RECEIVE: Final = 1 << 18
+_LONGEST_SECONDS: Final = 86_400.0
+"""Timers know no infinity; whoever wants to wait longer asks again."""
 _OPEN_SECONDS: Final = 5.0
 """Opening a Unix socket never waits for long: the backlog is the relay's."""
 
@@ -87,7 +89,7 @@ class AsyncWire:
     async def _read(self, seconds: float) -> Received | None:
         connection = self._connected()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(min(seconds, _LONGEST_SECONDS)):
                 await self._readable(connection)
             chunk, descriptors, _, _ = socket.recv_fds(connection, _RECEIVE, self._descriptors)
         except (BlockingIOError, TimeoutError):

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 _RECEIVE: Final = 1 << 18
 """Bytes taken from the socket at a time."""
+_LEAST_SECONDS: Final = 1.0
+"""For the relay to take what is written: who has no patience to search has that much."""
 _LONGEST_SECONDS: Final = 86_400.0
 """The kernel counts milliseconds in 31 bits; whoever wants to wait longer asks again."""
 
@@ -33,7 +35,7 @@ class BlockingWire:
         """
         self.socket: socket.socket | None = None
         self._path = path
-        self._timeout = timeout
+        self._timeout = max(timeout, _LEAST_SECONDS)
         self._descriptors = descriptors
 
     def perform(self, steps: Steps[T]) -> T:
@@ -50,8 +52,13 @@ class BlockingWire:
         except StopIteration as end:
             done: T = end.value
             return done
+        except TransportError:
+            raise
+        except BaseException:  # a signal handler's, in the middle of whatever it was
+            self.hang_up()
+            raise
         finally:
-            steps.close()  # an exception that is none of theirs ends them, too
+            steps.close()
 
     def hang_up(self, *, wake: bool = False) -> None:
         """Close the socket; with ``wake``, so that another thread's wait for it ends first."""

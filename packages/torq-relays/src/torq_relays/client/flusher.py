@@ -30,13 +30,14 @@ class Flusher:
     def wake(self) -> None:
         """There is something to flush."""
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=_run,
                 args=(self._flush, self._awake, self._stopped),
                 name="torq-publisher",
                 daemon=True,
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread
         self._awake.set()
 
     def stop(self) -> None:

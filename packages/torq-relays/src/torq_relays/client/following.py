@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from torq_relays.client.batch import Batch
 from torq_relays.client.mapped import LappedError, MappedLog
 from torq_relays.client.subscribing_session import SubscriberSession
 from torq_relays.log.shared import Gauge, ReaderPage
 from torq_relays.wire.control import RELAY_SOURCE, control_message
-from torq_types import LogPosition
+from torq_types import LogPosition, TransportError
 
 __all__ = ["Follower"]
 
@@ -22,8 +24,16 @@ class Follower:
     def __init__(self, session: SubscriberSession, gauge: int, page: int) -> None:
         """Takes over the descriptors of the gauge and of the reader's page."""
         self._session = session
-        self._gauge = Gauge(gauge)
-        self._page = ReaderPage(page)
+        try:
+            self._gauge = Gauge(gauge)
+        except TransportError:
+            os.close(page)
+            raise
+        try:
+            self._page = ReaderPage(page)
+        except TransportError:
+            self._gauge.close()
+            raise
         self._log = MappedLog(self._gauge)
         self._chunk = _CHUNK
         self._laps = 0

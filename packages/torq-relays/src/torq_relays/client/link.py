@@ -16,6 +16,7 @@ the shell's: see :mod:`torq_relays.client.steps`.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -24,9 +25,9 @@ from typing import Final
 
 from torq_relays.client.backoff import Backoff
 from torq_relays.client.steps import HangUp, Open, Pause, Steps
-from torq_types import ConnectionLostError, RefusedError, TransportError
+from torq_types import ConfigError, ConnectionLostError, RefusedError, TransportError
 
-__all__ = ["Event", "Link", "State"]
+__all__ = ["Event", "Link", "State", "check_seconds"]
 
 
 class State(Enum):
@@ -62,6 +63,8 @@ _NEXT: Final = {
     (State.GREETING, Event.LEFT): State.CLOSED,
     (State.UP, Event.LOST): State.AWAY,
     (State.UP, Event.LEFT): State.CLOSED,
+    (State.CLOSED, Event.OPENED): State.CLOSED,
+    (State.CLOSED, Event.GREETED): State.CLOSED,
     (State.CLOSED, Event.LOST): State.CLOSED,
     (State.CLOSED, Event.LEFT): State.CLOSED,
 }
@@ -106,6 +109,8 @@ class Link:
         self._clock = clock
         self._backoff = backoff or Backoff(first=_FIRST_PAUSE_SECONDS, most=_LONGEST_PAUSE_SECONDS)
         self._up_since: float | None = None
+        self._opened_at = 0.0
+        self._changing = threading.RLock()
 
     @property
     def is_up(self) -> bool:
@@ -124,14 +129,30 @@ class Link:
 
     def happened(self, event: Event) -> None:
         """Go where ``event`` leads."""
-        following = _NEXT.get((self.state, event))
-        if following is None:
-            raise RuntimeError(f"{event.name} cannot happen to a connection that is {self.state}")
-        if following is State.UP:
-            self.connections += 1
-            self.problem = ""
-            self._up_since = self._clock()
-        self.state = following
+        with self._changing:  # who leaves in another thread must not be brought back
+            following = _NEXT.get((self.state, event))
+            if following is None:
+                state = self.state
+                raise RuntimeError(f"{event.name} cannot happen to a connection that is {state}")
+            if following is State.UP:
+                self.connections += 1
+                self.problem = ""
+                self._up_since = self._clock()
+            elif following is State.GREETING:
+                self._opened_at = self._clock()
+            self.state = following
+
+    def seconds_to_greet(self) -> float:
+        """How long to wait on for the answer to the hello, whatever else the relay says meanwhile.
+
+        Raises :class:`ConnectionLostError` when it is overdue.
+        """
+        left = self._opened_at + self.answer_seconds - self._clock()
+        if left <= 0:
+            raise ConnectionLostError(
+                f"the relay at {self.path} does not answer a hello (waited {self.answer_seconds} s)"
+            )
+        return left
 
     def require_open(self, what: str) -> None:
         """Raises :class:`ConnectionLostError` when the client, a ``what``, was closed."""
@@ -210,3 +231,9 @@ class Link:
             return self._backoff.next_delay()
         self._backoff.reset()
         return 0.0
+
+
+def check_seconds(timeout: float) -> None:
+    """Raises :class:`ConfigError` for a patience that is none: negative, or no number."""
+    if not timeout >= 0:
+        raise ConfigError(f"found timeout {timeout}; expected seconds, 0 or more")

@@ -43,7 +43,7 @@ class MappedLog:
             return
         try:
             self._ring = mmap.mmap(descriptor, ring_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise TransportError(f"cannot map the log that the relay passed: {error}") from error
         finally:
             os.close(descriptor)
@@ -70,7 +70,10 @@ class MappedLog:
         if self._ring is None:
             if self._end:
                 available = min(available, self._end - position)
-            return os.pread(self._segment, min(available, limit), position - self._base)
+            try:
+                return os.pread(self._segment, min(available, limit), position - self._base)
+            except OSError as error:
+                raise TransportError(f"cannot read the log that was passed: {error}") from error
         capacity = self._ring_bytes
         if available > capacity:
             raise LappedError

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
+import os
 import socket
 import struct
 import termios
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +19,12 @@ from typing import Final
 
 from torq_relays.client.blocking_wire import BlockingWire
 from torq_relays.client.flusher import Flusher
-from torq_relays.client.publishing import PublisherCore, PublisherFace
+from torq_relays.client.link import check_seconds
+from torq_relays.client.publishing import MANY, PublisherCore, PublisherFace
 from torq_types import TLV, ConnectionLostError, Domain, TransportError
 
 __all__ = ["Publisher"]
 
-_MANY: Final = 1024
-"""Messages that ``send_many`` writes at a time."""
 _COALESCED: Final = 1 << 16
 """Bytes that wait for a busy relay before they are written whatever it does."""
 _PAUSE_NS: Final = 4_000
@@ -54,8 +55,10 @@ class Publisher(PublisherFace):
         self._next_look_ns = 0
         self._written_ns = 0
         self._unread_bytes = 0
+        self._is_writing = False
         self._look_ns = _LOOK_NS
         self._flusher = Flusher(self.flush_if_idle)
+        _living.add(self)
 
     @classmethod
     def connect(
@@ -81,39 +84,50 @@ class Publisher(PublisherFace):
         """Send one message with ``tlvs``; returns its sequence.
 
         Blocks while too much is unacknowledged. Raises :class:`ProtocolError` for a TLV that
-        cannot be sent, :class:`TransportError` when the relay stays away too long.
+        cannot be sent. Raises :class:`TransportError` when the relay stays away too long: the
+        message is kept, and goes out when the relay is back; do not send it again. Only a
+        publisher that was closed, or that keeps too much already, takes nothing.
         """
         with self._lock:
             if self._wire.socket is None:
-                self._require_connection()
+                self._require_room()
             message = self._session.encode(*tlvs)
             now = time.monotonic_ns()
             collected = self._core.collected
+            if self._wire.socket is None:
+                self._write_collected()
+                self._write(message)
+                return self._session.sequence
             if not collected:
                 if now - self._written_ns > _PAUSE_NS:
                     self._look_ns = _LOOK_NS
                     self._write(message)
                     return self._session.sequence
+                collected += message
                 self._flusher.wake()
-            collected += message
+            else:
+                collected += message
             if now >= self._next_look_ns or len(collected) >= _COALESCED:
                 self._write_if_caught_up(now)
             return self._session.sequence
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
-        """Send each TLV as a message of its own; returns the last sequence."""
+        """Send each TLV as a message of its own; returns the last sequence.
+
+        They go in groups of 1,024: one that cannot be sent ends the call before its own group.
+        """
         with self._lock:
-            self._require_connection()
+            self._require_room()
             self._write_collected()
             rest = iter(tlvs)
-            while some := list(itertools.islice(rest, _MANY)):
+            while some := list(itertools.islice(rest, MANY)):
                 self._write(self._session.encode_each(some))
             return self._session.sequence
 
     def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
         """Send messages of one or more TLVs with one write; returns the last sequence."""
         with self._lock:
-            self._require_connection()
+            self._require_room()
             self._write_collected()
             self._write(self._session.encode_messages(messages))
             return self._session.sequence
@@ -126,7 +140,7 @@ class Publisher(PublisherFace):
         sequence.
         """
         with self._lock:
-            self._require_connection()
+            self._require_room()
             self._write_collected()
             self._session.take_built(messages)
             self._write(messages)
@@ -139,13 +153,17 @@ class Publisher(PublisherFace):
         ``timeout`` seconds (by default those of ``connect``); what it has not got is kept, and
         sent again.
         """
+        if timeout is not None:
+            check_seconds(timeout)
         with self._lock:
             self._core.link.require_open("publisher")
+            self._abandon_torn_write()
             taken = self._core.take_collected()
             if taken and self._wire.socket is not None:
                 with contextlib.suppress(ConnectionLostError):  # sent again, in the time there is
                     self._wire.write(taken)
-            self._wait_until(lambda: self._session.is_flushed, timeout)
+            last = self._session.sequence
+            self._wait_until(lambda: self._session.is_flushed(last), timeout)
 
     def close(self) -> None:
         """Flush, and leave. Raises :class:`TransportError` when the relay cannot be reached."""
@@ -175,6 +193,13 @@ class Publisher(PublisherFace):
             self.close()
         else:
             self._leave()
+
+    def _was_forked(self) -> None:
+        """In the child: the connection is the parent's, and so are the lock and the thread."""
+        self._lock = threading.RLock()
+        self._flusher = Flusher(self.flush_if_idle)
+        self._core.leave()
+        self._wire.hang_up()
 
     def _leave(self) -> None:
         with self._lock:
@@ -210,22 +235,40 @@ class Publisher(PublisherFace):
             return bool(self._core.collected)
 
     def _write_collected(self) -> None:
+        self._abandon_torn_write()
         taken = self._core.take_collected()
         if taken:
             self._write_kept(taken)
 
     def _write(self, messages: bytes | memoryview) -> None:
+        self._abandon_torn_write()
+        self._is_writing = True
         self._session.keep(messages, self._session.sequence)
         self._write_kept(messages)
 
+    def _abandon_torn_write(self) -> None:
+        """Hang up when a write did not end: a signal handler raised in its middle, or sends itself.
+
+        Nobody knows how much of it was written. Over a new connection everything kept is sent
+        again, and the relay drops what it has.
+        """
+        if self._is_writing:
+            self._is_writing = False
+            self._wire.hang_up()
+
     def _write_kept(self, messages: bytes | memoryview) -> None:
-        if self._wire.socket is None:
-            self._require_connection()  # its greeting sends everything that was kept
-            return
+        self._is_writing = True
         try:
-            self._wire.write(messages)
+            if self._wire.socket is None:
+                self._require_connection()  # its greeting sends everything that was kept
+            else:
+                self._wire.write(messages)
         except ConnectionLostError:
             self._reconnect()
+        except TransportError:
+            self._is_writing = False
+            raise
+        self._is_writing = False
         self._written_ns = time.monotonic_ns()
         self._unread_bytes += len(messages)
         if self._unread_bytes >= _READ_BYTES:
@@ -248,6 +291,12 @@ class Publisher(PublisherFace):
         seconds = self._core.link.timeout if timeout is None else timeout
         self._wire.perform(self._core.wait_until(condition, seconds))
 
+    def _require_room(self) -> None:
+        """Raises when nothing more can be taken, or kept until the relay is back."""
+        self._core.link.require_open("publisher")
+        if self._wire.socket is None and self._session.is_full:
+            self._reconnect()
+
     def _require_connection(self) -> None:
         self._core.link.require_open("publisher")
         if self._wire.socket is None:  # the relay stayed away too long, and may be back
@@ -255,3 +304,14 @@ class Publisher(PublisherFace):
 
     def _reconnect(self) -> None:
         self._wire.perform(self._core.reconnect())
+
+
+_living: weakref.WeakSet[Publisher] = weakref.WeakSet()
+
+
+def _close_inherited() -> None:
+    for publisher in list(_living):
+        publisher._was_forked()
+
+
+os.register_at_fork(after_in_child=_close_inherited)

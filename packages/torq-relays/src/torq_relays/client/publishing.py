@@ -17,14 +17,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from torq_relays.client.link import Event, Link
+from torq_relays.client.link import Event, Link, check_seconds
 from torq_relays.client.publishing_session import PublisherSession
 from torq_relays.client.steps import Read, Steps, Write
 from torq_relays.transports.paths import socket_path
 from torq_types import ConnectionLostError, Domain, TransportError
 
-__all__ = ["Progress", "PublisherCore", "PublisherFace"]
+__all__ = ["MANY", "Progress", "PublisherCore", "PublisherFace"]
+
+MANY: Final = 1024
+"""Messages that ``send_many`` numbers and writes at a time: all of them, or none."""
+_LONGEST_SECONDS: Final = 86_400.0
+"""Of one wait; whoever is more patient waits again."""
 
 
 class PublisherCore:
@@ -47,6 +53,7 @@ class PublisherCore:
         clock: Callable[[], int],
     ) -> PublisherCore:
         """For a publisher's ``connect``; see there."""
+        check_seconds(timeout)
         path = socket_path(domain, runtime_dir)
         session = PublisherSession(domain, source, name, clock)
         return cls(session, Link(path, timeout, retries_refusals=True))
@@ -75,11 +82,10 @@ class PublisherCore:
         session = self.session
         yield Write(session.hello())
         while not session.greeted:
-            received = yield Read(self.link.answer_seconds)
-            if received is None:
-                raise ConnectionLostError(f"the relay at {self.link.path} does not answer a hello")
+            received = yield Read(self.link.seconds_to_greet())
             self.link.require_open("publisher")
-            session.receive(received[0])
+            if received is not None:
+                session.receive(received[0])
 
     def _greet_and_send_again(self) -> Steps[None]:
         yield from self._greet()
@@ -101,7 +107,8 @@ class PublisherCore:
         progress = Progress(self, seconds)
         asked_on = 0
         while not condition():
-            left = progress.seconds_left()
+            # Whoever has no time at all takes the acknowledgements that are there.
+            left = progress.seconds_left() if asked_on else max(seconds, 0.0)
             if not self.link.is_up:
                 yield from self.reconnect(left)
                 continue
@@ -177,4 +184,4 @@ class Progress:
                 f"the relay at {link.path} has taken nothing for {self._seconds} s"
                 + (f": {reason}" if reason else "")
             )
-        return self._deadline - now
+        return min(self._deadline - now, _LONGEST_SECONDS)

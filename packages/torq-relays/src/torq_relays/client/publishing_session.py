@@ -12,9 +12,11 @@ from torq_relays.wire.control import control_message, hello_message
 from torq_types import (
     TLV,
     Acknowledgement,
+    ConnectionLostError,
     Domain,
     Error,
     Heartbeat,
+    ProtocolError,
     RefusedError,
     Role,
     ServiceHello,
@@ -122,11 +124,10 @@ class PublisherSession:
         """Whether too much waits for the relay's word."""
         return self._unacknowledged_bytes > MAX_UNACKNOWLEDGED
 
-    @property
-    def is_flushed(self) -> bool:
-        """Whether the relay has everything, as durably as the domain promises."""
+    def is_flushed(self, sequence: int) -> bool:
+        """Whether the relay has all up to ``sequence``, as durably as the domain promises."""
         durable = POLICIES[self.domain].flush_is_durable
-        return (self._durable if durable else self._appended) >= self.sequence
+        return (self._durable if durable else self._appended) >= sequence
 
     def ask(self) -> bytes:
         """What makes the relay acknowledge at once; otherwise it does now and then."""
@@ -161,10 +162,13 @@ class PublisherSession:
         Raises :class:`RefusedError` when the relay refuses the connection, and
         :class:`TransportError` when it must be opened anew.
         """
-        for frame in self._framer.feed(chunk):
-            if isinstance(frame, Run):
-                for message in kernel.walk_messages(bytes(frame.messages)):
-                    self._take(message)
+        try:
+            for frame in self._framer.feed(chunk):
+                if isinstance(frame, Run):
+                    for message in kernel.walk_messages(bytes(frame.messages)):
+                        self._take(message)
+        except ProtocolError as error:
+            raise ConnectionLostError(f"the relay says what cannot be read: {error}") from error
 
     def _take(self, message: Message) -> None:
         for tlv in message.tlvs:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torq_relays.client.async_publisher import AsyncPublisher
-from torq_types import TLV
+from torq_types import TLV, ProtocolError, TransportError
 
 __all__ = ["BatchingSink", "CollectingSink", "DirectSink", "MessageSink"]
 
@@ -82,8 +82,22 @@ class BatchingSink(MessageSink):
 
     def _pass_on(self) -> None:
         waiting, self._waiting = self._waiting, []
-        if waiting:
+        if not waiting:
+            return
+        try:
             self._publisher.send_messages(waiting)
+        except TransportError:  # nothing was taken: it waits on
+            self._waiting = waiting + self._waiting
+            raise
+        except ProtocolError:  # one of them: it must not cost the others
+            refused: ProtocolError | None = None
+            for tlvs in waiting:
+                try:
+                    self._publisher.send(*tlvs)
+                except ProtocolError as error:
+                    refused = error
+            if refused is not None:
+                raise refused from None
 
 
 class CollectingSink(MessageSink):

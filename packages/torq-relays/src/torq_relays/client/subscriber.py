@@ -35,6 +35,8 @@ class Subscriber(SubscriberFace):
         self._core = core
         self._wire = BlockingWire(core.link.path, SILENCE_SECONDS, descriptors=DESCRIPTORS)
         self._reading = threading.RLock()
+        self._reader = 0
+        """The thread that is reading."""
 
     @classmethod
     def connect(
@@ -96,6 +98,8 @@ class Subscriber(SubscriberFace):
         """Leave; a loop over it ends, in this thread and in others."""
         self._core.leave()
         self._wire.hang_up(wake=True)
+        if self._reader == threading.get_ident():
+            return  # a signal handler, in the middle of reading: that lets go of the log at its end
         with self._reading:  # until whoever reads in another thread has noticed
             self._core.let_go()
 
@@ -118,5 +122,11 @@ class Subscriber(SubscriberFace):
     def _fetch(self) -> None:
         """Put what comes next into the inbox; may find nothing."""
         with self._reading:
-            if not self._core.read():
-                self._wire.perform(self._core.wait())
+            self._reader = threading.get_ident()
+            try:
+                if not self._core.read():
+                    self._wire.perform(self._core.wait())
+            finally:
+                self._reader = 0
+                if self._core.link.is_closed:
+                    self._core.let_go()

@@ -20,7 +20,7 @@ from typing import Final
 
 from torq_relays.client.following import Follower
 from torq_relays.client.inbox import Inbox
-from torq_relays.client.link import Event, Link
+from torq_relays.client.link import Event, Link, check_seconds
 from torq_relays.client.steps import Read, Received, Steps, Write
 from torq_relays.client.subscribing_session import Start, SubscriberSession
 from torq_relays.log.bookmark import Bookmark
@@ -65,6 +65,7 @@ class SubscriberCore:
         busy_poll: bool = False,
     ) -> SubscriberCore:
         """For a subscriber's ``connect``; see there."""
+        check_seconds(timeout)
         session = SubscriberSession(
             domain,
             types=types,
@@ -138,7 +139,9 @@ class SubscriberCore:
         self.let_go()  # of what an attempt that failed was passed
         yield Write(self.session.hello())
         while not self.session.greeted:
-            yield from self._receive(self.link.answer_seconds)
+            received = yield Read(self.link.seconds_to_greet())
+            if received is not None:
+                self._took(received)
 
     def _follow(self, follower: Follower) -> Steps[None]:
         request = follower.request()
@@ -184,6 +187,8 @@ class SubscriberCore:
                 self._follower.attach(rest.pop(0))
             if rest:
                 raise TransportError("the relay passed descriptors that it did not announce")
+        except (OSError, ValueError, OverflowError) as error:
+            raise ConnectionLostError(f"cannot map what the relay passed: {error}") from error
         finally:
             _close(rest)
         self.inbox.reached(self.session.position, self.session.log_id)

@@ -14,6 +14,7 @@ from torq_relays.wire.control import RELAY_SOURCE, control_message, hello_messag
 from torq_relays.wire.filters import filter_of
 from torq_types import (
     TLV,
+    ConfigError,
     Domain,
     Error,
     ErrorCode,
@@ -34,6 +35,8 @@ __all__ = ["Start", "SubscriberSession"]
 
 Start = int | Bookmark | Literal["live", "earliest"]
 
+_STARTS = {"live": 0, "earliest": 1}
+_EXPECTED_START = "'live', 'earliest', a position from 0 to 2^64-1, or a Bookmark"
 _ANY_PAYLOAD = 0xFFFF_FFF8
 """The relay has judged the length of what stands in its log."""
 
@@ -72,10 +75,15 @@ class SubscriberSession:
         self._framer = Framer(domain)
         if isinstance(start, Bookmark):
             self._start_mode, self.position, self.log_id = 2, start.position, start.log_id
-        elif isinstance(start, int):
-            self._start_mode, self.position = 2, start
+        elif isinstance(start, str):
+            if start not in _STARTS:
+                raise ConfigError(f"found start {start!r}; expected {_EXPECTED_START}")
+            self._start_mode = _STARTS[start]
         else:
-            self._start_mode = {"live": 0, "earliest": 1}[start]
+            self._start_mode, self.position = 2, start
+        # A caller without a type checker may pass anything.
+        if type(self.position) is not int or not 0 <= self.position < 1 << 64:
+            raise ConfigError(f"found start {start!r}; expected {_EXPECTED_START}")
 
     def hello(self) -> bytes:
         """The first message on a new connection; later ones go on where the last one ended."""

@@ -68,6 +68,10 @@ class Log(ABC):
     def sync(self) -> None:
         """Make everything appended as durable as this log promises, or begin to."""
 
+    def finish(self) -> None:
+        """Make everything appended durable now: nothing more will come. Raises LogError."""
+        self.sync()
+
     @abstractmethod
     def close(self) -> None:
         """Release files and memory."""

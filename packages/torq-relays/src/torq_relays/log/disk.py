@@ -136,6 +136,15 @@ class DiskLog(Log):
         elif self._syncing is None or self._syncing.done():
             self._begin_sync()
 
+    def finish(self) -> None:
+        """Without waiting for the interval; see :meth:`Log.finish`."""
+        if self.durable != self.tail and self._fsync != "never":
+            try:
+                os.fdatasync(self._files[self._bases[-1]])
+            except OSError as error:
+                raise LogError(f"cannot make {self.folder} durable: {error}") from error
+        self.durable = self.tail
+
     def _begin_sync(self) -> None:
         now = self._clock()
         if self._syncer is None or now - self._last_sync_ns < self._interval_ns:

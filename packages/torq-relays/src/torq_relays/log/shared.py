@@ -42,9 +42,7 @@ class Gauge:
             seal(self.descriptor)
         else:
             self.descriptor = descriptor
-            if os.fstat(descriptor).st_size != _PAGE:
-                raise TransportError("the relay passed something that is no gauge of a log")
-            self._page = mmap.mmap(descriptor, _PAGE, access=mmap.ACCESS_READ)
+            self._page = _view(descriptor, mmap.ACCESS_READ, "gauge of a log")
 
     def open(self, log_id: int, head: int, tail: int) -> None:
         """First values, before any reader sees the page."""
@@ -110,10 +108,10 @@ class ReaderPage:
                 fcntl.F_ADD_SEALS,
                 fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL,
             )
-        elif os.fstat(descriptor).st_size != _PAGE:
-            raise TransportError("the relay passed something that is no reader's page")
+            self._page = mmap.mmap(descriptor, _PAGE)
+        else:
+            self._page = _view(descriptor, mmap.ACCESS_WRITE, "reader's page")
         self.descriptor = descriptor
-        self._page = mmap.mmap(descriptor, _PAGE)
 
     @property
     def position(self) -> int:
@@ -156,3 +154,18 @@ class ReaderPage:
         """Unmap the page."""
         self._page.close()
         os.close(self.descriptor)
+
+
+def _view(descriptor: int, access: int, what: str) -> mmap.mmap:
+    """The page behind a descriptor that a relay passed, which is closed when it is none.
+
+    Raises :class:`TransportError`.
+    """
+    try:
+        if os.fstat(descriptor).st_size == _PAGE:
+            return mmap.mmap(descriptor, _PAGE, access=access)
+        problem = "its size is another"
+    except OSError as error:
+        problem = str(error)
+    os.close(descriptor)
+    raise TransportError(f"the relay passed something that is no {what}: {problem}")

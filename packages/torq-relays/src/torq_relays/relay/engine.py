@@ -22,7 +22,16 @@ from torq_relays.relay.readers import Reader, reader_for
 from torq_relays.transports import unix
 from torq_relays.wire.control import RELAY_SOURCE, control_message
 from torq_relays.wire.status import RelayStatus
-from torq_types import Domain, Error, ErrorCode, Heartbeat, Role, ServiceHello, SystemHealth
+from torq_types import (
+    Domain,
+    Error,
+    ErrorCode,
+    Heartbeat,
+    LogError,
+    Role,
+    ServiceHello,
+    SystemHealth,
+)
 
 __all__ = ["Relay"]
 
@@ -298,6 +307,10 @@ class Relay:
 
     def _say_the_last_word(self) -> None:
         """Acknowledge what is in the log: nobody need send that again, nor wait for an answer."""
+        try:
+            self.log.finish()
+        except LogError:
+            self.log_errors += 1  # appended, then, and not durable
         for connection in self._connections.values():
             if isinstance(connection, PublisherConnection):
                 connection.acknowledge_all()

@@ -6,6 +6,7 @@ import socket
 from abc import abstractmethod
 
 from torq_codec import Framer, Run, walk_messages
+from torq_relays.log.base import Log
 from torq_relays.log.ring import RingLog
 from torq_relays.log.shared import ReaderPage
 from torq_relays.relay.connections import Connection, Registration
@@ -15,6 +16,7 @@ from torq_relays.wire.status import SubscriberStatus
 from torq_types import (
     ErrorCode,
     GapCause,
+    LogError,
     LogPosition,
     LogRegion,
     SequenceGap,
@@ -98,7 +100,12 @@ class StreamedReader(Reader):
                 self._gaps += 1
                 self.control(self._gap_to(self._position, log.head))
                 self._position = log.head
-            messages = log.read_messages(self._position, _CHUNK)
+            try:
+                messages = log.read_messages(self._position, _CHUNK)
+            except LogError as error:
+                self.relay.log_errors += 1
+                self.fail(ErrorCode.OTHER, str(error))
+                return
             self._queue_wanted(messages)
             written += len(messages)
         if written >= _PUMP_BYTES and not self.closed:
@@ -245,6 +252,10 @@ def reader_for(registration: Registration, hello: ServiceHello) -> Reader | None
     log = registration.relay.log
     gap: SequenceGap | None = None
     position = {0: log.tail, 1: log.head}.get(hello.start_mode, hello.start_position)
+    if hello.start_mode > 2:
+        detail = f"start mode {hello.start_mode}; expected 0 (live), 1 (earliest) or 2 (a position)"
+        registration.fail(ErrorCode.BAD_START, detail)
+        return None
     if hello.start_mode == 2:
         if hello.log_id not in (0, log.log_id):
             gap = SequenceGap(position, log.head, 0, 0, RELAY_SOURCE, GapCause.LOG_REPLACED)
@@ -253,9 +264,17 @@ def reader_for(registration: Registration, hello: ServiceHello) -> Reader | None
             detail = f"position {position} is not in this log, which ends at {log.tail}"
             registration.fail(ErrorCode.BAD_START, detail)
             return None
-        elif log.head <= position < log.tail and log.read(position, 4) != b"TORQ":
+        elif log.head <= position < log.tail and not _begins_at(log, position):
             registration.fail(ErrorCode.BAD_START, f"no message begins at position {position}")
             return None
     made = (MappedReader if hello.mapped else StreamedReader)(registration, hello, position)
     made.gap = gap
     return made
+
+
+def _begins_at(log: Log, position: int) -> bool:
+    """Whether a message does: its four first bytes may stand in a text as well."""
+    try:
+        return bool(log.read_messages(position, 0))
+    except LogError:
+        return False

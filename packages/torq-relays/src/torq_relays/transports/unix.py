@@ -18,6 +18,8 @@ OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno
 
 _SEND_BUFFER = 1 << 20
 """Bytes; the kernel grants what net.core.wmem_max allows."""
+_LONGEST_SECONDS = 86_400.0
+"""The kernel's own limit is not far above; infinite patience is a day's."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -55,7 +57,7 @@ def connect(path: Path, timeout: float) -> socket.socket:
     try:
         # More under way between two processes means fewer changes from one to the other.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        connection.settimeout(timeout)
+        connection.settimeout(min(timeout, _LONGEST_SECONDS))
         connection.connect(os.fspath(check_socket_path(path)))
     except OSError as error:
         connection.close()
