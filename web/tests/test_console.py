@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import uvicorn
+from accounts import chain_health, feed_health
 from relays import running_relay
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from torq_codec import format_instrument
+from torq_relays import AsyncPublisher
 from torq_services.adapters.chain.health import EvmHealth, PoolHealth
 from torq_services.demos.arbitrage import send_demo_arbitrage
 from torq_services.instance import config as configuration
 from torq_services.instance.folder import Instance
 from torq_services.processes.serving import ServiceServer
 from torq_types import (
+    TLV,
     ArbitrageSignal,
     CloseReason,
     Decimal64,
     Domain,
     Economics,
+    ExecutionReport,
     InstrumentId,
     SignalStatus,
     SwapHop,
     SwapPath,
+    SystemHealth,
     Venue,
 )
 from torq_web import create_app
 from torq_web.board import Board, exact_amount
 from torq_web.pages import Pages
+
+REPORT = ExecutionReport(
+    opportunity_id=5, predicted_net=1, realised_gross=1, realised_fees=0, realised_net=1,
+    exponent=0, paper=1, currency="USD",
+)  # fmt: skip
 
 
 @asynccontextmanager
@@ -72,7 +84,7 @@ async def test_relays_and_signals_arrive_as_fragments(runtime_dir: Path) -> None
     ):
         board = Board()
         async with console(runtime_dir, board) as host, connect(f"ws://{host}/stream") as socket:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 while not is_followed(board):
                     await asyncio.sleep(0.02)
                 await asyncio.to_thread(send_demo_arbitrage, runtime_dir)
@@ -87,6 +99,91 @@ async def test_relays_and_signals_arrive_as_fragments(runtime_dir: Path) -> None
             assert "Sample data" in page
             assert "DEMO-USD" in page
             assert 'data-relay="signal"' in page
+
+
+async def test_what_changes_reaches_the_browser_and_nothing_else(runtime_dir: Path) -> None:
+    board = Board()
+    async with console(runtime_dir, board) as host, connect(f"ws://{host}/stream") as socket:
+        async with asyncio.timeout(120):
+            first = str(await socket.recv())
+            assert all(f'hx-target="#{name}"' in first for name in ("venues", "pools", "signals"))
+            board.venue(feed_health("kraken"), time.time_ns())
+            seen = ""
+            while "kraken" not in seen:  # the relays, which are away, change beside it
+                seen = str(await socket.recv())
+            assert 'hx-target="#venues"' in seen
+            assert 'hx-target="#signals"' not in seen
+            assert 'hx-target="#pools"' not in seen
+
+
+async def test_a_relay_that_dies_later_is_not_shown_alive(runtime_dir: Path) -> None:
+    board = Board()
+    async with console(runtime_dir, board) as host:
+        with running_relay(Domain.SIGNAL, runtime_dir):
+            async with asyncio.timeout(120):
+                while board.relays.get("signal") is None:
+                    await asyncio.sleep(0.02)
+            async with httpx.AsyncClient() as client:
+                page = await client.get(f"http://{host}/")
+            assert page.text.count("does not answer") == 2
+        async with asyncio.timeout(120), httpx.AsyncClient() as client:
+            while board.relays["signal"] is not None:
+                await asyncio.sleep(0.02)
+            page = await client.get(f"http://{host}/")
+        assert page.text.count("does not answer") == 3
+
+
+async def test_silence_is_looked_for(runtime_dir: Path) -> None:
+    board = Board()
+    board.venue(feed_health("kraken"), 0)
+    async with console(runtime_dir, board):
+        async with asyncio.timeout(120):
+            while not board.venues["kraken"].is_silent:
+                await asyncio.sleep(0.02)
+
+
+async def test_health_by_the_relays_reaches_the_board(runtime_dir: Path) -> None:
+    """Each kind of account, from each relay, in its place; one that cannot be read costs itself."""
+    board = Board()
+
+    def said(service: str, account: object) -> SystemHealth:
+        return SystemHealth(1, 1, service, msgspec.json.encode(account).decode())
+
+    with (
+        running_relay(Domain.MARKET_DATA, runtime_dir),
+        running_relay(Domain.SIGNAL, runtime_dir),
+        running_relay(Domain.EXECUTION, runtime_dir),
+    ):
+        async with console(runtime_dir, board):
+            async with asyncio.timeout(120):
+                while not all(
+                    relay is not None and any(s.name == "console" for s in relay.subscribers)
+                    for relay in (board.relays.get(domain.slug) for domain in Domain)
+                ):
+                    await asyncio.sleep(0.02)
+                accounts: dict[Domain, list[TLV]] = {
+                    Domain.MARKET_DATA: [
+                        SystemHealth(1, 1, "adapter-broken", "{"),
+                        said("somebody-else", {}),
+                        said("adapter-kraken", feed_health("kraken")),
+                        said("chain-mainnet", chain_health("mainnet")),
+                    ],
+                    Domain.SIGNAL: [said("strategy-cross-exchange", {"signals": 3})],
+                    Domain.EXECUTION: [said("execution-paper", {"orders": 4}), REPORT],
+                }
+                for domain, tlvs in accounts.items():
+                    publisher = await AsyncPublisher.connect(
+                        domain, source=7, runtime_dir=runtime_dir
+                    )
+                    publisher.send_many(tlvs)
+                    await publisher.close()
+                while not (board.chains and board.strategies and board.reports):
+                    await asyncio.sleep(0.02)
+    assert set(board.venues) == {"kraken"}
+    assert set(board.chains) == {"mainnet"}
+    assert board.strategies == {"cross-exchange": {"signals": 3}}
+    assert board.executor == {"orders": 4}
+    assert [row.opportunity for row in board.reports] == [5]
 
 
 async def test_without_relays_the_page_says_so(runtime_dir: Path) -> None:
@@ -126,7 +223,15 @@ async def test_a_foreign_page_cannot_open_the_stream(
 
 async def test_another_hosts_name_is_refused(runtime_dir: Path) -> None:
     async with console(runtime_dir) as host, httpx.AsyncClient() as client:
-        for name, status in (("evil.example", 403), ("localhost", 200), ("127.0.0.1:80", 200)):
+        for name, status in (
+            ("evil.example", 403),
+            ("localhost", 200),
+            ("127.0.0.1:80", 200),
+            ("[::1]", 200),
+            ("[::1]:80", 200),
+            ("[::2]", 403),
+            ("localhost.evil.example", 403),
+        ):
             answer = await client.get(f"http://{host}/healthz", headers={"host": name})
             assert answer.status_code == status
 
