@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
+from components import SKIPPED
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, not whether the code is right.
@@ -35,3 +38,17 @@ def long_run(request: pytest.FixtureRequest) -> None:
     """For tests that only ``--long`` asks for."""
     if not request.config.getoption("--long"):
         pytest.skip("takes many minutes; run with --long")
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say in closing what was not tested for want of a component, and how to get it."""
+    wanted: Counter[str] = Counter()
+    for report in terminalreporter.getreports("skipped"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if SKIPPED in why:
+            wanted[why.removeprefix("Skipped: ")] += 1
+    if wanted:
+        terminalreporter.section("not tested", yellow=True)
+    for why, count in sorted(wanted.items()):
+        component, _, command = why.partition(f" {SKIPPED}")
+        terminalreporter.line(f"{count} tests need {component}; it comes with:  {command}")

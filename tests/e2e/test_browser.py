@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from components import missing
 from playwright.sync_api import Browser, Page, sync_playwright
 from running import Running, instance_up
 
@@ -22,9 +22,7 @@ _FLAGS = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if _CHROMIUM is None:
-        if os.environ.get("TORQ_REQUIRE_ALL") == "1":
-            pytest.fail("chromium is missing: apt-get install chromium")
-        pytest.skip("no browser: apt-get install chromium")
+        missing("chromium", "apt-get install chromium")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
         yield launched

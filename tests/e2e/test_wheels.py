@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from components import missing
 from running import instance_up
 
 
@@ -24,9 +25,7 @@ def _uv(*arguments: str) -> None:
 @pytest.mark.timeout(900)
 def test_wheels_alone_carry_an_instance(tmp_path: Path, runtime_dir: Path) -> None:
     if shutil.which("uv") is None:
-        if os.environ.get("TORQ_REQUIRE_ALL") == "1":
-            pytest.fail("uv is missing: pip install uv")
-        pytest.skip("no uv: pip install uv")
+        missing("uv", "pip install uv")
     wheels, environment = tmp_path / "wheels", tmp_path / "environment"
     _uv("build", "--all-packages", "--wheel", "--out-dir", str(wheels), "-q")
     built = sorted(path.name.split("-")[0] for path in wheels.glob("*.whl"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from components import missing
 from eth_abi.abi import encode
-from evm import EVM, Chain, Contract, missing
+from evm import EVM, Chain, Contract
 
 SUPPLY = 1 << 200
 

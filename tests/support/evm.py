@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+from components import missing
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 from running import free_port
@@ -32,14 +32,6 @@ class RevertedError(Exception):
     """The contract reverted."""
 
 
-def missing(what: str, install: str = INSTALL) -> None:
-    """Skip the test, or fail where everything has to be there."""
-    message = f"{what} is missing; install it with: {install}"
-    if os.environ.get("TORQ_REQUIRE_ALL") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 def anvil_path() -> Path | None:
     """The anvil of tests/evm, or the one on the PATH."""
     for candidate in sorted(MODULES.glob("@foundry-rs/anvil-*/bin/anvil*")):
@@ -54,7 +46,7 @@ class Anvil:
     def __init__(self, *arguments: str, port: int | None = None) -> None:
         path = anvil_path()
         if path is None:
-            missing("anvil")
+            missing("anvil", INSTALL)
         self.command = [str(path), *arguments]
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -214,7 +206,7 @@ def artifact(path: str) -> bytes:
     """The creation bytecode of a published contract, by its path below node_modules."""
     file = MODULES / path
     if not file.exists():
-        missing(path)
+        missing(path, INSTALL)
     content = json.loads(file.read_text())
     code = content.get("bytecode") or content.get("evm", {}).get("bytecode") or content
     for key in ("object", "creationCode"):

@@ -8,12 +8,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from components import reason
 
 from torq_codec.kernel import _pure
 
 __all__ = ["kernel_parameters", "kernels"]
 
-_MISSING = "no compiled kernel: apt-get install gcc python3-dev && uv sync --reinstall"
+_MISSING = reason(
+    "the compiled kernel", "apt-get install gcc libc6-dev && uv sync --reinstall-package torq-codec"
+)
 
 
 def kernels() -> list[ModuleType]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import missing
 from relays import running_relay
 from samples import trade
 
@@ -175,7 +176,7 @@ def test_another_users_process_is_refused(
 def test_another_users_process_really_is_refused(runtime_dir: Path) -> None:
     """As root only: a child that became somebody else, and file modes that would let it in."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user: sudo -E uv run pytest ...")
+        missing("another user to become", "sudo -E uv run pytest")
     with running_relay(MD, runtime_dir) as relay:
         path = socket_path(MD, runtime_dir)
         assert path.stat().st_mode & 0o777 == 0o600
