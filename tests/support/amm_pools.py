@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from torq_amm import (
     ConcentratedLiquidityPool,
@@ -13,10 +14,24 @@ from torq_amm import (
 )
 from torq_amm.arbitrage import Cycle, Hop, Sizing, best_input
 from torq_amm.concentrated import get_sqrt_ratio_at_tick
-from torq_types import InstrumentId, SwapError, Venue
+from torq_types import TLV, InstrumentId, SwapError, Venue
 
 ETHER = 10**18
 TOKENS = tuple(InstrumentId.token(1, bytes([number]) * 20) for number in range(1, 8))
+
+T = TypeVar("T", bound=TLV)
+_HASHES = "block_hash", "transaction_hash"
+_ADDRESSES = "sender", "recipient", "owner", "account"
+
+
+def event(kind: type[T], /, **fields: Any) -> T:
+    """What a pool logged; fields that are left out are zero, and the pool any."""
+    zero: dict[str, Any] = dict.fromkeys(kind.__struct_fields__, 0)
+    zero |= dict.fromkeys(_HASHES, bytes(32)) | dict.fromkeys(_ADDRESSES, bytes(20))
+    zero["pool"] = InstrumentId.pool(Venue.UNISWAP_V3, 1, bytes(20))
+    optional = kind.__struct_fields__[len(kind.__struct_fields__) - len(kind.__struct_defaults__) :]
+    required = [name for name in kind.__struct_fields__ if name not in optional]
+    return kind(**{name: zero[name] for name in required} | fields)
 
 
 def pair(
