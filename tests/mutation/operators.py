@@ -116,6 +116,9 @@ class SwapArguments(_Rewrite):
         """See :class:`_Rewrite`."""
         if node.type != "arglist" or node.parent.type != "trailer":
             return None
+        called = node.parent.get_previous_leaf()
+        if called is not None and called.value in ("min", "max"):
+            return None  # the same, either way round
         given = [child for child in node.children if child.type != "operator"]
         if len(given) < 2 or any(
             child.type in ("argument", "star_expr") or child.get_code().lstrip().startswith("*")
