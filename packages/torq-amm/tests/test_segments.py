@@ -67,9 +67,7 @@ def test_the_optimum_is_where_the_slope_is_one(one: Piece) -> None:
         context.prec = 120
         best = ((Decimal(one.a) * one.b).sqrt() - one.b) / one.c
     # The root is rounded down to a whole, which is a c-th of an input at most.
-    assert one.optimum() == max(0, int(best // 1)) or one.a <= one.b
-    if one.a <= one.b:
-        assert one.optimum() == 0
+    assert one.optimum() == (max(0, int(best)) if one.a > one.b else 0)
 
 
 def test_an_optimum_by_hand() -> None:
