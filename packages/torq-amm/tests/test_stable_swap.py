@@ -26,7 +26,7 @@ from torq_types import (
     Venue,
 )
 
-balance = st.integers(10**15, 10**27)
+balance = st.integers(10**20, 10**23)
 
 
 def three(**changes: Any) -> StableSwapPool:
