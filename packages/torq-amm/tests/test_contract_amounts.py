@@ -126,7 +126,7 @@ def test_balancer_v2(index: int) -> None:
     assert list(pool.balances) == known["left"]
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(5))
 def test_stable_swap(index: int) -> None:
     known = recorded("StableSwap")[index]
     pool = StableSwapPool(

@@ -211,6 +211,7 @@ def curve(chain: Chain) -> list[dict[str, Any]]:
         ((18, 6), 2000, 1_000_003, 3_333_333_333, (10**24, 2 * 10**12)),
         ((6, 8), 3, 10**8, 10**10, (10**7, 10**11)),
         ((18, 18), 1, 0, 0, (10**12, 10**14)),
+        ((18, 18), 3, 0, 0, (88, 81)),
     ):
         coins = named_token(chain, "A", places[0]), named_token(chain, "B", places[1])
         pool = stable_swap(chain, coins, amplification, fee, admin_fee)
@@ -223,6 +224,8 @@ def curve(chain: Chain) -> list[dict[str, Any]]:
             amount = held[side] * DRAW.choice([1, 10**4, 10**6, 2 * 10**6]) // 10**6 + 7
             if number in (3, 4):
                 amount = 1
+            if number == 0 and depths == (88, 81):
+                side, amount = 0, 121  # the last but one step towards y is one of two units
             step: list[Any] = [side, amount]
             try:
                 receipt = pool.send(
