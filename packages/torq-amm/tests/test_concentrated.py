@@ -105,6 +105,7 @@ def test_the_factors_are_powers_of_the_root() -> None:
         for bit, factor in enumerate(_FACTORS):
             exact = Decimal(1 << 128) / Decimal("1.0001") ** (Decimal(1 << bit) / 2)
             assert abs(exact - factor) < Decimal("0.5")
+            assert get_sqrt_ratio_at_tick(-1 << bit) == -(-factor >> 32)
     assert 1 << len(_FACTORS) > MAX_TICK
 
 

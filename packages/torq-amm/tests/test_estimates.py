@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from decimal import Decimal, localcontext
+from math import isqrt
 
 import pytest
 from amm_pools import TOKENS, around, by_instrument, pair, profit, ranged, size, stable, weighted
@@ -39,6 +40,7 @@ def test_the_closed_form_of_two_and_three_pools(seed: int) -> None:
     assert found.is_exact
     assert found.amount_in == max(1, int(amount))
     assert found.bound in (int(most), int(most) + 1)
+    assert found.bound == (a + b - isqrt(4 * a * b)) // c
     assert found.profit <= found.bound
     assert most - found.profit <= 2 + most / 10**9 or found.amount_in < 100
 
@@ -125,8 +127,9 @@ def test_a_bracketed_estimate_is_bounded_by_what_rounding_takes(other: Pool) -> 
         assert found is not None
         assert not found.is_exact
         if best is not None:
-            # Three amounts of about the same size: a unit of each, and as much again.
-            assert found.profit < found.bound <= found.profit + 3 * 6
+            # A unit of each of the three amounts, the coarsest one's worth in the first.
+            amounts = cycle.amounts(by_instrument(pools), found.amount_in)
+            assert found.bound - found.profit == 3 * (1 + amounts[0] // min(amounts))
             assert best.profit >= found.profit
 
 

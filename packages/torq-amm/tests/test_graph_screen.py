@@ -196,8 +196,13 @@ def test_neighbours_and_what_lies_between() -> None:
     graph.remove(pair(1, (0, 1), (1, 1)).instrument)
     assert list(graph.neighbours(TOKENS[0])) == [TOKENS[2]]
     assert graph.between(TOKENS[0], TOKENS[1]) == []
-    graph.put(pair(1, (0, 1), (100, 200)))
-    assert len(graph.between(TOKENS[1], TOKENS[0])) == 1
+    # Whichever of its tokens a pool names first, its pair is the same, and goes with the last.
+    for tokens in ((0, 1), (1, 0), (1, 0)):
+        graph.put(pair(1, tokens, (100, 200)))
+        assert len(graph.between(TOKENS[1], TOKENS[0])) == 1
+        graph.remove(pair(1, (0, 1), (1, 1)).instrument)
+        assert graph.between(TOKENS[1], TOKENS[0]) == []
+        assert list(graph.neighbours(TOKENS[1])) == []
 
 
 def test_how_long_cycles_may_be() -> None:
