@@ -21,7 +21,11 @@ from torq_amm.concentrated import (
     get_sqrt_ratio_at_tick,
     get_tick_at_sqrt_ratio,
 )
-from torq_amm.concentrated.ticks import next_initialized_tick_within_one_word
+from torq_amm.concentrated.ticks import (
+    _FACTORS,
+    _log2,
+    next_initialized_tick_within_one_word,
+)
 from torq_types import InstrumentId, PoolStateError, PoolSwap, SwapError, Venue
 
 ONE = 1 << 96
@@ -92,6 +96,25 @@ def test_ticks_at_the_very_edge_of_a_price(tick: int, offset: int) -> None:
     price = get_sqrt_ratio_at_tick(tick) + offset
     if price >= MIN_SQRT_RATIO:
         assert get_tick_at_sqrt_ratio(price) == (tick - 1 if offset < 0 else tick)
+
+
+def test_the_factors_are_powers_of_the_root() -> None:
+    """Each to the nearest of its 128 places."""
+    with localcontext() as context:
+        context.prec = 80
+        for bit, factor in enumerate(_FACTORS):
+            exact = Decimal(1 << 128) / Decimal("1.0001") ** (Decimal(1 << bit) / 2)
+            assert abs(exact - factor) < Decimal("0.5")
+            assert get_sqrt_ratio_at_tick(-1 << bit) == -(-factor >> 32)
+    assert 1 << len(_FACTORS) > MAX_TICK
+
+
+@given(st.integers(MIN_SQRT_RATIO, MAX_SQRT_RATIO - 1))
+def test_the_logarithm_is_rounded_down_to_14_places(price: int) -> None:
+    with localcontext() as context:
+        context.prec = 80
+        exact = Decimal(price).ln() / Decimal(2).ln() * (1 << 14)
+    assert 0 <= exact - _log2(price) < Decimal("1.001")
 
 
 def test_beyond_the_last_tick() -> None:

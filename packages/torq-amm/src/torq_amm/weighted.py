@@ -10,6 +10,7 @@ from typing import Self
 
 import msgspec
 
+from torq_amm.integers import MAX_UINT112, checked
 from torq_amm.log_exp import ONE, complement, div_down, div_up, mul_down, mul_up, pow_up
 from torq_amm.swapping import SwapResult, other_token, positive
 from torq_types import (
@@ -180,7 +181,7 @@ class WeightedPool(msgspec.Struct, frozen=True):
         self, index_in: int, index_out: int, amount_in: int, amount_out: int, fee: int
     ) -> SwapResult[Self]:
         balances = list(self.balances)
-        balances[index_in] += amount_in
+        balances[index_in] = checked(balances[index_in] + amount_in, MAX_UINT112)
         balances[index_out] -= amount_out
         if balances[index_out] < 0:
             raise SwapError("the pool holds less than that")

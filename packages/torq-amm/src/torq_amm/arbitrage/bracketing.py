@@ -59,12 +59,17 @@ class _Search:
         return self._known[amount_in]
 
     def first(self) -> int | None:
-        """An input that can be traded: a small part of the first pool, or less."""
+        """An input that can be traded: a small part of the first pool, less, or else more."""
         hop = self.cycle.hops[0]
-        amount = max(1, _depth(self.pools[hop.pool], hop.token_in) >> 8)
+        depth = _depth(self.pools[hop.pool], hop.token_in)
+        amount = max(1, depth >> 8)
         while amount and self.profit(amount) is None:
             amount >>= 4
-        return amount or None
+        if amount:
+            return amount
+        # Of very few units a small part buys nothing.
+        larger = (depth >> shift for shift in (6, 4, 2, 0))
+        return next((each for each in larger if each and self.profit(each) is not None), None)
 
     def around(self, middle: int) -> tuple[int, int]:
         """Two inputs with the best one between them."""

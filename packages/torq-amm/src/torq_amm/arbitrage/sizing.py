@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from math import isqrt
 
 import msgspec
@@ -11,13 +12,15 @@ from torq_amm.arbitrage.bracketing import bracketed
 from torq_amm.arbitrage.cycles import Cycle, Sizing, quote_exact_in, quote_exact_out
 from torq_amm.arbitrage.segments import Segment, segments_of
 from torq_amm.swapping import Pool
+from torq_amm.weighted import WeightedPool
 from torq_types import InstrumentId, SwapError
 
 __all__ = ["Estimate", "Sizing", "best_input", "estimate", "refine"]
 
 _WINDOW = 8
 _CLIMBS = 32
-"""How often the search may move on: where a formula's noise rises and falls, there is no end."""
+"""How often the search may move on with a weighted pool, whose noise rises and falls without end.
+All others move on until nothing earns more: every move adds a unit, and no pool pays for ever."""
 
 
 def best_input(
@@ -27,14 +30,15 @@ def best_input(
     at_least: int = 1,
     window: int = _WINDOW,
 ) -> Sizing | None:
-    """The input with the greatest integer profit, or None where that stays below ``at_least``.
+    """The input that earns most, or None where that stays below ``at_least``.
 
     The optimum of the formulas without rounding (in closed form for constant-product pools, piece
     by piece for concentrated ones, by bracketing for all others) is where the search in integers
     begins. It counts in steps of the coarsest token of the cycle, for every amount of which it
     takes the least input that buys it: an input between two steps pays more for the same. It ends
-    when none of ``window`` steps to either side earns more, or when nothing possibly could. With
-    weighted pools it ends within the noise of their power function, which knows 14 digits.
+    when none of ``window`` steps to either side earns more, or when nothing possibly could. Farther
+    away an input may earn more by what rounding takes, about a unit of each token on the way. With
+    weighted pools the search ends within the noise of their power function, which knows 14 digits.
     """
     found = estimate(cycle, pools)
     if found is None or found.bound < at_least:
@@ -133,19 +137,23 @@ def _climb(
     window: int,
     bound: int | None,
 ) -> Sizing | None:
-    """From ``start`` to where no step of the coarsest token to either side earns more."""
-    coarsest, centre = _coarsest(cycle, pools, start)
+    """From ``start`` to where no step of the coarsest token to either side earns more.
+
+    An equal profit is no reason to move on: on the plateaus that rounding leaves, the moves would
+    all be used up.
+    """
+    coarsest, best_step = _coarsest(cycle, pools, start)
     tried: dict[int, Sizing | None] = {}
     best: Sizing | None = None
-    best_step = centre
-    for _ in range(_CLIMBS):
+    is_noisy = any(isinstance(pools[hop.pool], WeightedPool) for hop in cycle.hops)
+    for _ in range(_CLIMBS) if is_noisy else count():
         centre = best_step
         for distance in range(window + 1):
             for step in (centre - distance, centre + distance):
                 if step <= 0 or step in tried:
                     continue
                 tried[step] = sizing = _at(cycle, pools, coarsest, step)
-                if sizing is not None and (best is None or _rank(sizing) > _rank(best)):
+                if sizing is not None and (best is None or sizing.profit > best.profit):
                     best, best_step = sizing, step
                     if sizing.profit == bound:
                         return best
@@ -157,10 +165,6 @@ def _climb(
 def _rounding(sizing: Sizing) -> int:
     """What rounding may take from a profit: a unit of each token on the way."""
     return len(sizing.amounts) * (1 + sizing.amount_in // max(1, min(sizing.amounts)))
-
-
-def _rank(sizing: Sizing) -> tuple[int, int]:
-    return sizing.profit, -sizing.amount_in
 
 
 def _coarsest(cycle: Cycle, pools: Mapping[InstrumentId, Pool], start: int) -> tuple[int, int]:

@@ -81,7 +81,7 @@ def _from_amount0(sqrt_price_x96: int, liquidity: int, amount: int, add: bool) -
         if product <= MAX_UINT256 and denominator <= MAX_UINT256:
             return mul_div_rounding_up(numerator, sqrt_price_x96, denominator)
         return -(-numerator // checked(numerator // sqrt_price_x96 + amount))
-    if product > MAX_UINT256 or numerator <= product:
+    if numerator <= product:  # so is one beyond 256 bits, for any liquidity
         raise SwapError(f"the range holds less than {amount} of token 0")
     return checked(mul_div_rounding_up(numerator, sqrt_price_x96, numerator - product), MAX_UINT160)
 

@@ -200,7 +200,6 @@ class FlashArbitrage(Strategy):
             value = self._market.pools.value(pool)
         except StalePoolError:
             chain.graph.remove(pool)
-            chain.pending.pop(pool, None)
             return True
         if chain.graph.pools.get(pool) is not value:
             chain.graph.put(value)
