@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from torq_relays import prepare, socket_path
 from torq_services.adapters import FeedHealth
@@ -128,6 +129,8 @@ def _starting(instance: Instance) -> Iterator[None]:
 
 
 def _settings(path: Path | None, speed: str, port: int | None) -> Config:
+    if port is not None and not 1 <= port <= 65_535:
+        raise ConfigError(f"--port is {port}; expected 1 to 65535, the port of the console")
     chosen = path or Path(CONFIG_NAME)
     if path is not None or chosen.exists():
         settings = configuration.load(chosen)
@@ -185,12 +188,16 @@ def _announce(settings: Config) -> None:
     if settings.is_sample:
         printer.print(
             "[yellow]Sample data[/yellow]: recorded Coinbase and Gemini sessions, looped;"
-            " top-tier taker fees (5 and 3 basis points); execution on paper."
+            " top-tier taker fees (5 and 3 basis points); execution on paper.",
+            markup=True,
         )
         printer.print("'torq init' writes a torq.toml that goes live.")
     else:
         printer.print("Live public feeds; execution on paper.")
-    printer.print(f"Console: [bold]{address}[/bold]   ('torq status', 'torq logs -f', 'torq down')")
+    printer.print(
+        f"Console: [bold]{address}[/bold]   ('torq status', 'torq logs -f', 'torq down')",
+        markup=True,
+    )
 
 
 def _print_status(found: InstanceStatus) -> None:
@@ -209,7 +216,7 @@ def _print_status(found: InstanceStatus) -> None:
         colour = "green" if service.state == "running" else "red"
         table.add_row(
             service.name,
-            f"[{colour}]{service.state}[/{colour}]",
+            Text(service.state, colour),
             str(service.pid or ""),
             str(service.uptime_seconds),
             str(service.restarts),
@@ -236,7 +243,7 @@ def feeds_table(feeds: list[FeedHealth]) -> Table:
         counts = (feed.reconnects, feed.resyncs, feed.errors, feed.counters.unknown_messages)
         table.add_row(
             feed.venue,
-            f"[{colour}]{feed.state}[/{colour}]",
+            Text(feed.state, colour),
             str(feed.rate),
             "-" if feed.age_ms is None else str(feed.age_ms),
             *map(str, counts),
@@ -257,11 +264,11 @@ def books_table(feeds: list[FeedHealth]) -> Table:
             counts = (book.gaps, book.checksum_failures, book.resyncs)
             table.add_row(
                 f"{feed.venue}:{symbol}",
-                f"[{colour}]{book.status}[/{colour}]",
+                Text(book.status, colour),
                 str(book.rate),
                 *("-" if ms is None else str(ms) for ms in (book.age_ms, book.latency_ms)),
                 *map(str, counts),
             )
         for symbol in feed.unlisted:
-            table.add_row(f"{feed.venue}:{symbol}", "[red]not listed[/red]")
+            table.add_row(f"{feed.venue}:{symbol}", Text("not listed", "red"))
     return table
