@@ -73,6 +73,17 @@ def test_a_users_mistake_is_one_line_that_helps(
     assert done.stderr.count("\n") == 1
 
 
+def test_folders_that_cannot_be_used_are_one_line(runtime_dir: Path) -> None:
+    (runtime_dir / "up.lock").mkdir()
+    for arguments, words in (
+        (("up", "--runtime-dir", str(runtime_dir)), "up.lock: Is a directory"),
+        (("down", "--runtime-dir", "/etc/passwd"), "is not a directory"),
+    ):
+        done = torq(*arguments, cwd=runtime_dir)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert words in done.stderr
+
+
 def test_down_where_nothing_is_up(runtime_dir: Path) -> None:
     done = torq("down", "--runtime-dir", str(runtime_dir))
     assert (done.returncode, "Nothing was up" in done.stdout) == (0, True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import importlib.util
-import os
 import socket
 import sys
 import time
@@ -24,7 +23,7 @@ from torq_services.adapters import FeedHealth
 from torq_services.cli.options import RuntimeDir, instance_at, printer
 from torq_services.instance import config as configuration
 from torq_services.instance.config import CONFIG_NAME, Config
-from torq_services.instance.folder import Instance
+from torq_services.instance.folder import Instance, using
 from torq_services.instance.status import InstanceStatus, full_status, instance_status
 from torq_services.instance.supervisor import Supervisor
 from torq_types import ConfigError, Domain, TorqError
@@ -56,6 +55,7 @@ def up(
                 f"already up in {instance.runtime_dir}, console at {console};"
                 " 'torq restart' restarts it, 'torq down' stops it"
             )
+        supervisor.end_orphans()
         settings = _settings(config, speed, port)
         _require_console()
         _require_free(settings.console.port)
@@ -63,12 +63,13 @@ def up(
             socket_path(domain, instance.runtime_dir)
         instance.prepare(settings)
         supervisor.write_config(settings)
-        if foreground:
-            _announce(settings)
-            sys.stdout.flush()
-            command = supervisor.command(foreground=True)
-            os.execv(command[0], command)
-        supervisor.start()
+        if not foreground:
+            supervisor.start()
+    if foreground:
+        _announce(settings)
+        sys.stdout.flush()
+        supervisor.run()
+        return
     status = _wait_until_healthy(instance)
     if not status.healthy:
         _print_status(status)
@@ -118,7 +119,10 @@ def status(
 @contextmanager
 def _starting(instance: Instance) -> Iterator[None]:
     """One ``up`` at a time per instance."""
-    with (instance.runtime_dir / "up.lock").open("w") as lock:
+    path = instance.runtime_dir / "up.lock"
+    with using(path):
+        opened = path.open("w")
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
