@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -15,14 +16,14 @@ import structlog
 from relays import running_relay
 
 from torq_codec import Message
-from torq_relays import MessageSink, Publisher, Subscriber
+from torq_relays import AsyncPublisher, MessageSink, Publisher, Subscriber
 from torq_services.instance.config import Config, sample
 from torq_services.instance.folder import Instance
 from torq_services.nodes import Node, Subscription
-from torq_services.processes import entry
+from torq_services.processes import chain, entry, exchange
 from torq_services.processes.entry import _failures
 from torq_services.processes.hosting import run_node
-from torq_types import Domain, GasPrice, SignalIdentity, SystemHealth, TorqError
+from torq_types import Domain, GasPrice, SignalIdentity, SystemHealth, TorqError, TransportError
 
 
 class Counts(msgspec.Struct):
@@ -205,3 +206,33 @@ def test_whatever_ends_a_process_stands_in_its_log(
     told = [line for line in lines if line["event"] == "cannot go on"]
     assert [line["reason"] for line in told] == reasons
     assert all("Traceback" in line["exception"] or "Error" in line["exception"] for line in told)
+
+
+@pytest.mark.parametrize("module", [chain, exchange])
+async def test_health_that_cannot_be_reported_does_not_cost_the_last_flush(
+    module: ModuleType, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Reporter:
+        def __init__(self, *_: object) -> None: ...
+
+        def report(self) -> None:
+            done.append("report")
+            raise TransportError("full")
+
+        async def run(self) -> None:
+            raise TorqError("the end")
+
+    async def flush(publisher: AsyncPublisher) -> None:
+        done.append("flush")
+
+    monkeypatch.setattr(module, "HealthReporter", Reporter)
+    monkeypatch.setattr(module, "last_flush", flush)
+    config = msgspec.structs.replace(sample(venue_port=1), is_sample=False)
+    name = "chain-sample" if module is chain else "adapter-gemini"
+    with running_relay(Domain.MARKET_DATA, runtime_dir), pytest.raises(TransportError):
+        await getattr(module, "run_chain" if module is chain else "run_exchange")(
+            name, config, Instance(runtime_dir)
+        )
+    assert done == ["report", "flush"]
