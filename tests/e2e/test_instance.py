@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import pytest
 from running import Running, all_logs, instance_up, until
 from websockets.asyncio.client import connect
 
@@ -193,7 +194,10 @@ def test_a_killed_supervisor_leaves_no_process_and_up_starts_anew(runtime_dir: P
         assert running.is_healthy()
 
 
-def test_foreground_stops_with_an_interrupt(runtime_dir: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_foreground_stops_with_an_interrupt_and_with_its_terminal(
+    number: signal.Signals, runtime_dir: Path
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -201,15 +205,15 @@ def test_foreground_stops_with_an_interrupt(runtime_dir: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "torq_services.cli", "up", "--foreground", "--port", str(port),
          "--runtime-dir", str(runtime_dir)],
-        cwd=runtime_dir, stdout=subprocess.PIPE, text=True,
+        cwd=runtime_dir, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
         until(running.is_up, "health", 180)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, number)
         output, _ = process.communicate(timeout=180)
         assert running.url in output
         until(lambda: not running.processes(), "everything to stop", 90)
-        assert not list(runtime_dir.glob("*.sock*"))
+        assert sorted(path.name for path in runtime_dir.iterdir()) == ["data", "logs", "up.lock"]
     finally:
         if process.poll() is None:
             process.kill()

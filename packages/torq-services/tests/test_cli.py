@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_init_writes_what_load_reads_and_never_overwrites(tmp_path: Path) -> Non
         (("status",), "no Torq instance"),
         (("restart",), "no Torq instance"),
         (("logs",), "there are: none"),
+        (("logs", "/etc/passwd"), "no log of '/etc/passwd'"),
+        (("logs", "**"), "no log of '**'"),
+        (("logs", "[/red]"), "no log of '[/red]'"),
+        (("restart", "[/red]"), "no Torq instance"),
+        (("demo", "tlv-info", "[/red]"), "no TLV type '[/red]'"),
+        (("up", "--config", "[/x].toml"), "cannot read [/x].toml"),
+        (("up", "--config", ":x:"), "cannot read :x:"),
+        (("up", "--speed", "[/x]"), "'[/x]'"),
+        (("up", "--port", "0"), "--port is 0; expected 1 to 65535"),
         (("demo", "arbitrage"), "no relay answers"),
         (("demo", "tlv-info", "Trad"), "there are 1 Trade"),
         (("demo", "mock-relay", "--domain", "x"), "market-data"),
@@ -61,6 +71,17 @@ def test_a_users_mistake_is_one_line_that_helps(
     assert words in done.stderr
     assert done.stderr.startswith("torq: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_folders_that_cannot_be_used_are_one_line(runtime_dir: Path) -> None:
+    (runtime_dir / "up.lock").mkdir()
+    for arguments, words in (
+        (("up", "--runtime-dir", str(runtime_dir)), "up.lock: Is a directory"),
+        (("down", "--runtime-dir", "/etc/passwd"), "is not a directory"),
+    ):
+        done = torq(*arguments, cwd=runtime_dir)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert words in done.stderr
 
 
 def test_down_where_nothing_is_up(runtime_dir: Path) -> None:
@@ -125,6 +146,54 @@ def test_logs_are_words() -> None:
     assert "21:05:48.228" in text
     assert "reason=crossed" in text
     assert render("plain [red] text") == "plain \\[red] text"
+
+
+def test_a_line_without_a_time_stands_where_it_was_written(runtime_dir: Path) -> None:
+    """A traceback, above all: it is not cut off with what is older."""
+
+    def line(event: str, second: int) -> str:
+        stamp = f"2026-08-09T21:05:{second:02}.000000Z"
+        return json.dumps({"event": event, "service": "s", "level": "info", "timestamp": stamp})
+
+    logs = runtime_dir / "logs"
+    logs.mkdir()
+    trace = ["Traceback (most recent call last):", "ValueError: build [/failed]"]
+    (logs / "a.log").write_text("\n".join([line("before", 58), *trace]) + "\n")
+    early = [line(f"early {second}", second) for second in range(55)]
+    (logs / "b.log").write_text("\n".join([*early, line("after", 59)]) + "\n")
+    (logs / "c.log").write_text("SyntaxError: no line has a time\n")
+    own = f"{datetime(2026, 8, 9, 21, 5, 57, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S},000"
+    (logs / "supervisord.log").write_text(f"{own} INFO spawned\n")
+    done = torq("logs", "-n", "6", "--runtime-dir", str(runtime_dir))
+    assert done.returncode == 0, done.stderr
+    assert [shown.split()[-1] for shown in done.stdout.splitlines()] == [
+        "spawned", "before", "last):", "[/failed]", "after", "time",
+    ]  # fmt: skip
+
+
+def test_a_table_shows_a_text_as_it_stands(runtime_dir: Path) -> None:
+    odd = runtime_dir / "[bold]"
+    odd.mkdir(mode=0o700)
+    assert "[bold]" in torq("doctor", "--runtime-dir", str(odd), cwd=runtime_dir).stdout
+    assert str(odd) in torq("down", "--runtime-dir", str(odd)).stdout
+
+
+def test_an_interrupt_while_the_commands_are_imported_is_no_traceback() -> None:
+    """The import itself is where it comes."""
+    program = """
+import sys
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())
+from torq_services.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_mock_relay_and_the_demo_opportunity(runtime_dir: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -59,7 +60,28 @@ def test_the_example_names_every_default_as_it_is() -> None:
         ('"uniswap_v3@137:0x45', '"uniswap_v9@137:0x45', "uniswap_v9"),
         ('native = "token@137', 'native = "uniswap_v3@137', "is no token of chain 137"),
         ("[chains.polygon]", '[chains."poly gon"]', "letters, digits"),
-        ("requests_per_second = 25", "requests_per_second = 0", "expected 1 or more"),
+        ("[chains.polygon]", '[chains."ñandú"]', "all of ASCII"),
+        ("[chains.polygon]", f"[chains.{'a' * 65}]", "1 to 64 letters"),
+        ("requests_per_second = 25", "requests_per_second = 0", "expected 1 to 1000000"),
+        ("# history_blocks = 128 ", f"history_blocks = {2**62} ", "expected 1 to 100000"),
+        ("# max_gap_blocks = 512 ", "max_gap_blocks = -1 ", "expected 0 to 100000"),
+        ('"wss://polygon-bor-rpc.publicnode.com"', '"wss://"', "and a host"),
+        ('"wss://ws.kraken.com/v2"', '"wss://"', "venues.kraken.url is 'wss://'"),
+        ('"wss://ws.kraken.com/v2"', '"wss://a b/"', "and a host"),
+        ('"wss://ws.kraken.com/v2"', '"wss://a:99999/"', "Port out of range"),
+        ('"https://api.kraken.com"', '"https:///0"', "venues.kraken.rest_url"),
+        ('["BTC/USD", "ETH/USD"]', '["BTC/USD", ""]', "symbols has ''"),
+        ('["BTC/USD", "ETH/USD"]', '["BTC\\n/USD"]', "printable characters"),
+        ("# book_levels = 5000 ", "audit_seconds = 86401 ", "expected 0 to 86400"),
+        ('max_notional = "10000"', 'max_notional = "0"', "strategy.max_notional is 0"),
+        ('max_notional = "25000"', 'max_notional = "0.0"', "execution.max_notional is 0.0"),
+        ("# equal_quotes = [[", "equal_quotes = [[], [", "at least two currencies"),
+        ("# equal_quotes = [[", 'equal_quotes = [["EUR", "EUR"], [', "names EUR 2 times"),
+        ("# equal_quotes = [[", 'equal_quotes = [["USD", "USDT"], [', "names USD 2 times"),
+        ("# equal_quotes = [[", 'equal_quotes = [["", "USDT"], [', "has ''"),
+        ("[venues.coinbase]", "is_sample = true\n[venues.coinbase]", "is_sample is not for a file"),
+        ("[venues.coinbase]", "sample_port = -1\n[venues.coinbase]", "sample_port is not for"),
+        ("[venues.coinbase]", 'sample_speed = "2"\n[venues.coinbase]', "sample_speed is not for"),
         ("requests_per_second = 25", 'vault = "0x12"', "expected an address"),
         ("max_hops = 3", "max_hops = 5", "expected 2 to 4"),
     ],
@@ -69,6 +91,46 @@ def test_a_mistake_is_named_where_it_stands(old: str, new: str, problem: str) ->
     with pytest.raises(ConfigError) as error:
         configuration.decode(EXAMPLE.replace(old, new, 1).encode())
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "lowest", "highest"),
+    [
+        ("strategy", "time_to_live_ms", 1, 3_600_000),
+        ("strategy", "update_interval_ms", 0, 3_600_000),
+        ("strategy", "max_quiet_ms", 1, 86_400_000),
+        ("flash_arbitrage", "time_to_live_ms", 1, 3_600_000),
+        ("flash_arbitrage", "update_interval_ms", 0, 3_600_000),
+        ("execution", "max_orders_per_minute", 2, 1_000_000),
+        ("execution", "cooldown_ms", 0, 86_400_000),
+        ("relays", "connections", 8, 65_536),
+        ("console", "port", 1, 65_535),
+    ],
+)
+def test_numbers_have_bounds(section: str, key: str, lowest: int, highest: int) -> None:
+    venues = EXAMPLE.partition("# --- Strategy: between")[0]
+
+    def decoded(number: int) -> int:
+        text = f"{venues}\n[{section}]\n{key} = {number}\n"
+        config = configuration.decode(text.encode())
+        found: int = getattr(getattr(config, section), key)
+        return found
+
+    for number in (lowest, highest):
+        assert decoded(number) == number
+    for number in (lowest - 1, highest + 1, 2**63 - 1, 10**30):
+        with pytest.raises(
+            ConfigError, match=rf"{section}\.{key} is {number}; expected {lowest} to"
+        ):
+            decoded(number)
+
+
+def test_the_ring_leaves_half_of_the_memory_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "_memory_mib", lambda: 127)
+    with pytest.raises(ConfigError, match=r"ring_mib is 64; expected at most half of .* 127 MiB"):
+        configuration.decode(EXAMPLE.encode())
+    monkeypatch.setattr(configuration, "_memory_mib", lambda: 128)
+    assert configuration.decode(EXAMPLE.encode()).relays.ring_mib == 64
 
 
 def test_a_chain_needs_something_to_follow_and_a_name_of_its_own() -> None:
@@ -98,6 +160,16 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         configuration.decode(b"\xff\xfe")
     with pytest.raises(ConfigError, match="neither venues nor chains"):
         configuration.decode(b"venues = {}")
+
+
+def test_brackets_without_end() -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)  # other tests' libraries raise it
+    try:
+        with pytest.raises(ConfigError, match="brackets within brackets"):
+            configuration.decode(b"a=" + b"[" * 5000 + b"]" * 5000)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "fast", "1e3"])

@@ -164,6 +164,40 @@ def test_a_silent_source_is_not_trusted() -> None:
     assert market.expire(11_002) == set()
 
 
+def test_a_clock_that_goes_back_makes_no_silence_shorter() -> None:
+    hour = 3600 * 10**9
+    market = MarketState(max_silence_ns=1000)
+    source = Source(1, now_ns=hour + 10_000)
+    market.apply(source.message(snapshot(BTC_USD)))
+    assert market.expire(hour + 10_600) == set()
+    # Back by an hour: the 600 that have passed still count.
+    assert market.expire(10_000) == set()
+    assert market.expire(10_400) == set()
+    assert market.expire(10_401) == {BTC_USD}
+
+
+def test_a_source_whose_time_is_ahead_is_heard_when_it_comes() -> None:
+    """A publisher's time does not go back with the clock."""
+    hour = 3600 * 10**9
+    market = MarketState(max_silence_ns=1000)
+    source = Source(1, now_ns=hour)
+    market.apply(source.message(snapshot(BTC_USD)), 10_000)
+    assert market.quiet_ns(BTC_USD, 11_000) == 1000
+    assert market.expire(11_000) == set()
+    market.apply(source.message(SystemHealth(0, 1, "", "{}")), 11_000)
+    assert market.expire(12_000) == set()
+    assert market.quiet_ns(BTC_USD, 12_000) == 2000
+    assert market.expire(12_001) == {BTC_USD}
+
+
+def test_what_was_said_long_ago_is_silence_already() -> None:
+    market = MarketState(max_silence_ns=1000)
+    source = Source(1, now_ns=10_000)
+    market.apply(source.message(snapshot(BTC_USD)), 11_001)
+    assert market.quiet_ns(BTC_USD, 11_001) == 1001
+    assert market.expire(11_001) == {BTC_USD}
+
+
 def test_what_changed_is_told_in_its_own_order() -> None:
     """Not in a set's, which differs from run to run: a replay would decide in another order."""
     market = MarketState(max_silence_ns=1000)

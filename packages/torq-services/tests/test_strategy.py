@@ -259,6 +259,21 @@ def test_silence_and_quiet_close_it() -> None:
     assert quiet.signals[-1] == ("CLOSED", "EXPIRED")
 
 
+def test_a_clock_that_goes_back_holds_nothing_up() -> None:
+    """Neither an update nor the end of what stood still; and nothing lasts less than no time."""
+    bench = Bench(max_quiet_ns=5_000 * MS)
+    bench.book(BTC_USD, "99", "100", 9_000_000)
+    bench.book(BTCUSD, "102", "103", 9_000_001)
+    bench.book(BTCUSD, "103", "104", 1000)
+    assert bench.signals[1:] == [("UPDATED", "NONE")]
+    bench.strategy.time_passed(6000 * MS)
+    assert len(bench.signals) == 2
+    bench.strategy.time_passed(6001 * MS)
+    assert bench.signals[2:] == [("CLOSED", "EXPIRED")]
+    signal, _ = signal_of(bench)
+    assert signal.duration_ns == 0
+
+
 def test_history_shapes_the_books_and_causes_no_signal() -> None:
     bench = Bench()
     bench.book(BTC_USD, "99", "100", 9000, age_ms=5000)
@@ -331,6 +346,20 @@ def test_risk_limits() -> None:
     assert per_minute.decide(signal, economics, 1003 * MS) is RejectReason.RATE_LIMIT
     late = msgspec.structs.replace(signal, expires_ns=10**18)
     assert per_minute.decide(late, economics, 61_003 * MS) is RejectReason.NONE
+
+
+def test_after_a_clock_has_gone_back_the_limits_last_as_long_as_they_say() -> None:
+    signal, economics = signal_of(opened())
+    late = msgspec.structs.replace(signal, expires_ns=10**18)
+    gate = RiskGate(limits())
+    assert gate.decide(late, economics, 9_000_000 * MS) is RejectReason.NONE
+    assert gate.decide(late, economics, 1000 * MS) is RejectReason.COOLDOWN
+    assert gate.decide(late, economics, 5999 * MS) is RejectReason.COOLDOWN
+    assert gate.decide(late, economics, 6000 * MS) is RejectReason.NONE
+    per_minute = RiskGate(limits(max_orders_per_minute=2, cooldown_ns=0))
+    assert per_minute.decide(late, economics, 9_000_000 * MS) is RejectReason.NONE
+    assert per_minute.decide(late, economics, 1000 * MS) is RejectReason.RATE_LIMIT
+    assert per_minute.decide(late, economics, 61_000 * MS) is RejectReason.NONE
 
 
 def execute(bench: Bench, now_ms: int = 1002) -> list[Any]:

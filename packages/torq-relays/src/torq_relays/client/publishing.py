@@ -145,6 +145,11 @@ class PublisherFace:
         return self._core.session.sequence
 
     @property
+    def last_timestamp_ns(self) -> int:
+        """Of the source's last message, an earlier session's too: the next one is not before it."""
+        return self._core.session.last_timestamp_ns
+
+    @property
     def connections(self) -> int:
         """How often the relay has answered a hello."""
         return self._core.link.connections

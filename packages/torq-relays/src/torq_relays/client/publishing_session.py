@@ -115,6 +115,11 @@ class PublisherSession:
             self._timestamp_ns = max(self._timestamp_ns, last_timestamp_ns)
 
     @property
+    def last_timestamp_ns(self) -> int:
+        """What the next message's time is not before."""
+        return self._timestamp_ns
+
+    @property
     def acknowledged(self) -> tuple[int, int]:
         """The highest sequences that the relay has appended, and made durable."""
         return self._appended, self._durable

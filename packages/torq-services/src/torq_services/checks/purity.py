@@ -2,7 +2,14 @@
 
 Only modules known to be pure are welcome; of some others single parts are. A module that nobody has
 looked at is a finding: whoever needs one looks, and adds it to a list here. Names are followed
-through imports, aliases and plain assignments; whoever hides a clock on purpose is not found.
+through imports, aliases and plain assignments; a set is known where it stands written.
+
+Not found, and for readers to look at: a clock that comes in as an argument, a default, an
+attribute, an element of a tuple or of a loop; one that is asked of an instance
+(``moment.now()``) or called by its name as a text; a set that comes out of a variable or a call;
+``__hash__()``, and the address in a default ``repr()``; ``timestamp()`` of a time without a zone;
+what stands in ``numpy.empty``; what a pure module's objects do (``ndarray.tofile``,
+``NormalDist().samples``); decimal's context, which others may change.
 """
 
 from __future__ import annotations
@@ -46,8 +53,12 @@ _IMPURE_PARTS: Final = {
     "datetime.datetime.now": _TIME,
     "datetime.datetime.today": _TIME,
     "datetime.datetime.utcnow": _TIME,
+    "functools.RLock": _WORLD,
+    "numpy.DataSource": _WORLD,
+    "numpy.datetime64": _TIME,
     "numpy.fromfile": _WORLD,
     "numpy.genfromtxt": _WORLD,
+    "numpy.lib": _WORLD,
     "numpy.load": _WORLD,
     "numpy.loadtxt": _WORLD,
     "numpy.memmap": _WORLD,
@@ -55,6 +66,7 @@ _IMPURE_PARTS: Final = {
     "numpy.save": _WORLD,
     "numpy.savez": _WORLD,
     "numpy.savetxt": _WORLD,
+    "numpy.savez_compressed": _WORLD,
 }
 """Of modules that are."""
 _BETTER: Final = {
@@ -65,10 +77,14 @@ _BETTER: Final = {
     ),
 }
 """What to do instead, where it is not the same for all."""
+_MODULES: Final = frozenset({*_BETTER, "builtins", "codecs"})
 _BUILTINS: Final = {
     **dict.fromkeys(("__import__", "breakpoint", "eval", "exec", "input", "open", "print"), _WORLD),
     **dict.fromkeys(("hash", "id"), _ORDER),
 }
+_ORDERED: Final = "its order differs from run to run: sort it, or keep a dict's keys"
+_SETS: Final = frozenset({"set", "frozenset"})
+_TAKES_IN_ORDER: Final = frozenset({"enumerate", "iter", "list", "map", "reversed", "tuple", "zip"})
 _PURE_CYTHON: Final = frozenset({"cpython", "cython"})
 _PURE_C: Final = frozenset({"limits", "math", "stddef", "stdint", "string"})
 """Of ``libc``, and of the headers in angle brackets."""
@@ -140,7 +156,10 @@ def _verdict(dotted: str) -> tuple[str, str] | None:
         if prefix in _IMPURE_PARTS:
             return prefix, _IMPURE_PARTS[prefix]
     if parts[0] in _PURE_MODULES:
-        return None
+        # Modules that a pure one uses are not part of it: json.codecs, collections._sys.
+        names = {part.lstrip("_") for part in parts[1:-1]}
+        used = names & _MODULES and not dotted.startswith("datetime.time.")
+        return (dotted, _WORLD) if used else None
     return ".".join(parts[:2]), _BETTER.get(parts[0], _UNKNOWN)
 
 
@@ -160,10 +179,11 @@ def _imported(tree: ast.AST) -> dict[str, str]:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             behind = _dotted(node.value, names)
-            if behind is not None:
-                names[node.targets[0].id] = behind
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if behind is not None and isinstance(target, ast.Name):
+                    names[target.id] = behind
     return names
 
 
@@ -192,6 +212,9 @@ class _Finder(ast.NodeVisitor):
                 self._judge(node, alias.name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.level > 1:  # from the own folder it is looked at there
+            name = "." * node.level + (node.module or "")
+            self.found.append((node.lineno, name, "import it by its full name"))
         for alias in node.names if not node.level else ():
             if alias.name == "*" and not str(node.module).startswith("torq_"):
                 self.found.append((node.lineno, f"{node.module}.*", "name what you import"))
@@ -220,9 +243,44 @@ class _Finder(ast.NodeVisitor):
             # Without a zone it is the machine's.
             if (node.func.attr, given) in {("fromtimestamp", 1), ("astimezone", 0)}:
                 self.found.append((node.lineno, node.func.attr, "name a zone, such as UTC"))
-        if not node.args and _dotted(node.func, self._names) == "random.Random":
-            self.found.append((node.lineno, "random.Random()", _CHANCE))
+            if node.func.attr == "pop" and not given:
+                self._look_for_order(node.func.value)
+            if node.func.attr == "join":
+                self._look_for_order(*node.args)
+        if self._is_builtin(node.func, _TAKES_IN_ORDER):
+            self._look_for_order(*node.args)
+        if _dotted(node.func, self._names) == "random.Random":
+            seeds = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if not seeds or (isinstance(seeds[0], ast.Constant) and seeds[0].value is None):
+                self.found.append((node.lineno, "random.Random()", _CHANCE))
         self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._look_for_order(node.iter)
+        self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self._look_for_order(node.iter)
+        self.generic_visit(node)
+
+    def visit_Starred(self, node: ast.Starred) -> None:
+        self._look_for_order(node.value)
+        self.generic_visit(node)
+
+    def _look_for_order(self, *taken: ast.expr) -> None:
+        """What is taken one after the other is no set."""
+        for node in taken:
+            if self._is_set(node):
+                self.found.append((node.lineno, "a set's order", _ORDERED))
+
+    def _is_set(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.BinOp):
+            return self._is_set(node.left) or self._is_set(node.right)
+        is_call = isinstance(node, ast.Call) and self._is_builtin(node.func, _SETS)
+        return is_call or isinstance(node, ast.Set | ast.SetComp)
+
+    def _is_builtin(self, node: ast.expr, names: frozenset[str]) -> bool:
+        return isinstance(node, ast.Name) and node.id in names and not self._is_bound(node.id)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for outside in (*node.decorator_list, node.args, node.returns):
@@ -235,6 +293,7 @@ class _Finder(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - ast gives the name
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit(node.args)
         self._in_scope(node, [node.body])
 
     def _in_scope(self, scope: ast.AST, body: list[ast.stmt] | list[ast.expr]) -> None:
@@ -258,10 +317,20 @@ def _first(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def _inside(scope: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a scope; those of the functions within it are theirs."""
+    for node in ast.iter_child_nodes(scope):
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _inside(node)
+
+
 def _bound(scope: ast.AST, names: dict[str, str]) -> frozenset[str]:
     """Arguments, and what is assigned; but for other names of what was imported."""
-    bound = {node.arg for node in ast.walk(scope) if isinstance(node, ast.arg)}
-    for node in ast.walk(scope):
+    bound: set[str] = set()
+    for node in _inside(scope):
+        if isinstance(node, ast.arg):
+            bound.add(node.arg)
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign) and _dotted(node.value, names) is None:
             targets = node.targets

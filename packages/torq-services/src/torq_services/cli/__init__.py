@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from torq_services.cli import demonstrate, develop, lifecycle, logs, setup
-from torq_services.cli.options import print_error
-from torq_types import TorqError
-
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    help="Torq: exchange feeds and pools to arbitrage signals, through three relays.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-for _command in (
-    lifecycle.up,
-    lifecycle.down,
-    lifecycle.restart,
-    lifecycle.status,
-    logs.logs,
-    setup.init,
-    setup.doctor,
-    develop.validate,
-    develop.bench,
-):
-    app.command()(_command)
-app.command("test", context_settings={"ignore_unknown_options": True})(develop.run_tests)
-app.add_typer(demonstrate.app, name="demo")
+__all__ = ["main"]
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line on standard error and exit status 1."""
+    """Run a command. Ctrl-C is no mistake, not even while the commands are imported."""
     try:
-        app()
-    except TorqError as error:
-        print_error(str(error))
-        sys.exit(1)
+        from torq_services.cli.commands import run
+
+        run()
     except KeyboardInterrupt:
         sys.exit(130)

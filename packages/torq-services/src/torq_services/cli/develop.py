@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from torq_services.checks import protocol_tables
 from torq_services.checks.docs import broken_links
@@ -41,9 +42,10 @@ def validate(runtime_dir: RuntimeDir = None) -> None:
     failed = []
     for name, check in checks:
         problems = check()
-        printer.print(f"[{'red' if problems else 'green'}]{'✗' if problems else '✓'}[/] {name}")
+        mark = Text("✗", "red") if problems else Text("✓", "green")
+        printer.print(Text.assemble(mark, f" {name}"))
         for problem in problems:
-            printer.print(problem, markup=False)
+            printer.print(problem)
         if problems:
             failed.append(name)
     if failed:

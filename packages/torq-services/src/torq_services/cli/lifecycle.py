@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import importlib.util
-import os
 import socket
 import sys
 import time
@@ -17,13 +16,14 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from torq_relays import prepare, socket_path
 from torq_services.adapters import FeedHealth
 from torq_services.cli.options import RuntimeDir, instance_at, printer
 from torq_services.instance import config as configuration
 from torq_services.instance.config import CONFIG_NAME, Config
-from torq_services.instance.folder import Instance
+from torq_services.instance.folder import Instance, using
 from torq_services.instance.status import InstanceStatus, full_status, instance_status
 from torq_services.instance.supervisor import Supervisor
 from torq_types import ConfigError, Domain, TorqError
@@ -55,6 +55,7 @@ def up(
                 f"already up in {instance.runtime_dir}, console at {console};"
                 " 'torq restart' restarts it, 'torq down' stops it"
             )
+        supervisor.end_orphans()
         settings = _settings(config, speed, port)
         _require_console()
         _require_free(settings.console.port)
@@ -62,12 +63,13 @@ def up(
             socket_path(domain, instance.runtime_dir)
         instance.prepare(settings)
         supervisor.write_config(settings)
-        if foreground:
-            _announce(settings)
-            sys.stdout.flush()
-            command = supervisor.command(foreground=True)
-            os.execv(command[0], command)
-        supervisor.start()
+        if not foreground:
+            supervisor.start()
+    if foreground:
+        _announce(settings)
+        sys.stdout.flush()
+        supervisor.run()
+        return
     status = _wait_until_healthy(instance)
     if not status.healthy:
         _print_status(status)
@@ -117,7 +119,10 @@ def status(
 @contextmanager
 def _starting(instance: Instance) -> Iterator[None]:
     """One ``up`` at a time per instance."""
-    with (instance.runtime_dir / "up.lock").open("w") as lock:
+    path = instance.runtime_dir / "up.lock"
+    with using(path):
+        opened = path.open("w")
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -128,6 +133,8 @@ def _starting(instance: Instance) -> Iterator[None]:
 
 
 def _settings(path: Path | None, speed: str, port: int | None) -> Config:
+    if port is not None and not 1 <= port <= 65_535:
+        raise ConfigError(f"--port is {port}; expected 1 to 65535, the port of the console")
     chosen = path or Path(CONFIG_NAME)
     if path is not None or chosen.exists():
         settings = configuration.load(chosen)
@@ -185,12 +192,16 @@ def _announce(settings: Config) -> None:
     if settings.is_sample:
         printer.print(
             "[yellow]Sample data[/yellow]: recorded Coinbase and Gemini sessions, looped;"
-            " top-tier taker fees (5 and 3 basis points); execution on paper."
+            " top-tier taker fees (5 and 3 basis points); execution on paper.",
+            markup=True,
         )
         printer.print("'torq init' writes a torq.toml that goes live.")
     else:
         printer.print("Live public feeds; execution on paper.")
-    printer.print(f"Console: [bold]{address}[/bold]   ('torq status', 'torq logs -f', 'torq down')")
+    printer.print(
+        f"Console: [bold]{address}[/bold]   ('torq status', 'torq logs -f', 'torq down')",
+        markup=True,
+    )
 
 
 def _print_status(found: InstanceStatus) -> None:
@@ -209,7 +220,7 @@ def _print_status(found: InstanceStatus) -> None:
         colour = "green" if service.state == "running" else "red"
         table.add_row(
             service.name,
-            f"[{colour}]{service.state}[/{colour}]",
+            Text(service.state, colour),
             str(service.pid or ""),
             str(service.uptime_seconds),
             str(service.restarts),
@@ -236,7 +247,7 @@ def feeds_table(feeds: list[FeedHealth]) -> Table:
         counts = (feed.reconnects, feed.resyncs, feed.errors, feed.counters.unknown_messages)
         table.add_row(
             feed.venue,
-            f"[{colour}]{feed.state}[/{colour}]",
+            Text(feed.state, colour),
             str(feed.rate),
             "-" if feed.age_ms is None else str(feed.age_ms),
             *map(str, counts),
@@ -257,11 +268,11 @@ def books_table(feeds: list[FeedHealth]) -> Table:
             counts = (book.gaps, book.checksum_failures, book.resyncs)
             table.add_row(
                 f"{feed.venue}:{symbol}",
-                f"[{colour}]{book.status}[/{colour}]",
+                Text(book.status, colour),
                 str(book.rate),
                 *("-" if ms is None else str(ms) for ms in (book.age_ms, book.latency_ms)),
                 *map(str, counts),
             )
         for symbol in feed.unlisted:
-            table.add_row(f"{feed.venue}:{symbol}", "[red]not listed[/red]")
+            table.add_row(f"{feed.venue}:{symbol}", Text("not listed", "red"))
     return table

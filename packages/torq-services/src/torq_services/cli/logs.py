@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +20,9 @@ __all__ = ["logs", "render"]
 
 _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "info": "green"}
 _LAST_BYTES = 64 * 1024
+_OWN_TIME = re.compile(r'"timestamp": ?"([^"]+)"')
+_SUPERVISORS_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) ")
+"""supervisord's own log is in the machine's time."""
 
 
 def logs(
@@ -27,21 +33,21 @@ def logs(
 ) -> None:
     """Show what the services log, in order of time."""
     folder = instance_at(runtime_dir).logs
-    pattern = f"{service}.log" if service else "*.log"
-    paths = sorted(folder.glob(pattern))
+    by_name = {path.stem: path for path in sorted(folder.glob("*.log"))}
+    paths = [by_name[service]] if service in by_name else [] if service else [*by_name.values()]
     if not paths:
-        names = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "none"
-        raise ConfigError(f"no log {pattern} in {folder}; there are: {names}")
+        wanted = f"log of {service!r}" if service else "log"
+        raise ConfigError(f"no {wanted} in {folder}; there are: {', '.join(by_name) or 'none'}")
     offsets = {path: path.stat().st_size for path in paths}
-    past = [line for path in paths for line in _tail(path)]
-    past.sort(key=_time)
-    for line in past[-lines:]:
-        printer.print(render(line))
+    past = [timed for path in paths for timed in _timed(_tail(path), path.stat().st_mtime_ns)]
+    past.sort(key=lambda timed: timed[0])
+    for _, line in past[-lines:]:
+        printer.print(render(line), markup=True)
     while follow:
         time.sleep(0.2)
         for path in paths:
             for line in _new_lines(path, offsets):
-                printer.print(render(line))
+                printer.print(render(line), markup=True)
 
 
 def render(line: str) -> str:
@@ -56,14 +62,35 @@ def render(line: str) -> str:
     service, event = entry.pop("service", ""), entry.pop("event", "")
     trace = entry.pop("exception", None)
     rest = " ".join(f"{key}={value}" for key, value in entry.items())
-    text = f"{when} [{colour}]{level:<7}[/{colour}] [cyan]{service}[/cyan] {escape(str(event))}"
+    text = f"{escape(when)} [{colour}]{escape(f'{level:<7}')}[/{colour}]"
+    text += f" [cyan]{escape(str(service))}[/cyan] {escape(str(event))}"
     text += f" {escape(rest)}" if rest else ""
     return text + (f"\n{escape(str(trace))}" if trace else "")
 
 
+def _timed(lines: list[str], changed_ns: int) -> Iterator[tuple[str, str]]:
+    """Each line behind its time; one without a time, as of a traceback, has that of the one before.
+
+    The first ones have that of the one behind them, or without any that of ``changed_ns``, when
+    the file last changed.
+    """
+    changed = datetime.fromtimestamp(changed_ns // 1_000_000_000, UTC).isoformat()
+    when = next(filter(None, map(_time, lines)), changed)
+    for line in lines:
+        when = _time(line) or when
+        yield when, line
+
+
 def _time(line: str) -> str:
-    start = line.find('"timestamp":')
-    return line[start + 12 : start + 45].strip(' "') if start >= 0 else ""
+    """In UTC, so that it can be sorted; empty without any."""
+    own = _OWN_TIME.search(line)
+    if own is not None:
+        return own[1]
+    supervisors = _SUPERVISORS_TIME.match(line)
+    if supervisors is None:
+        return ""
+    local = datetime.strptime(supervisors[1], "%Y-%m-%d %H:%M:%S")
+    return f"{local.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{supervisors[2]}"
 
 
 def _tail(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from torq_relays import default_runtime_dir
 from torq_services.instance.folder import Instance
@@ -21,13 +22,14 @@ RuntimeDir = Annotated[
     ),
 ]
 
-printer = Console(highlight=False, soft_wrap=True)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+printer = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""It shows a text as it stands, in tables too: what is coloured is a Text, or says markup=True."""
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def print_error(problem: str) -> None:
     """One line on standard error."""
-    _errors.print(f"[red]torq:[/red] {problem}", markup=True)
+    _errors.print(Text.assemble(("torq:", "red"), f" {problem}"))
 
 
 def instance_at(runtime_dir: Path | None) -> Instance:

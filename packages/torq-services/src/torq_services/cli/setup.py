@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from torq_codec import kernel
 from torq_relays import prepare, socket_path
@@ -63,9 +64,8 @@ def doctor(
         table.add_column(heading)
     results = list(checks(instance_at(runtime_dir).runtime_dir, port))
     for check in results:
-        mark = (
-            "[green]✓[/]" if check.is_good else "[red]✗[/]" if check.is_required else "[yellow]–[/]"
-        )
+        bad = Text("✗", "red") if check.is_required else Text("–", "yellow")
+        mark = Text("✓", "green") if check.is_good else bad
         table.add_row(mark, check.name, check.found, "" if check.is_good else check.mend)
     printer.print(table)
     if any(check.is_required and not check.is_good for check in results):

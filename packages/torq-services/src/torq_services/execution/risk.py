@@ -37,6 +37,7 @@ class RiskGate:
         self._limits = limits
         self._approved_ns: deque[int] = deque()
         self._last_ns: dict[int, int] = {}
+        self._now_ns = 0
 
     def decide(self, signal: ArbitrageSignal, economics: Economics, now_ns: int) -> RejectReason:
         """``NONE`` when the signal may be executed now; it then counts against the limits."""
@@ -52,6 +53,7 @@ class RiskGate:
         self, signal: ArbitrageSignal, economics: Economics, now_ns: int
     ) -> RejectReason:
         limits = self._limits
+        self._follow_clock(now_ns)
         if signal.synthetic:
             return RejectReason.SYNTHETIC
         if signal.status is SignalStatus.CLOSED or now_ns >= signal.expires_ns:
@@ -69,3 +71,10 @@ class RiskGate:
         if 2 * len(self._approved_ns) + 2 > limits.max_orders_per_minute:
             return RejectReason.RATE_LIMIT
         return RejectReason.NONE
+
+    def _follow_clock(self, now_ns: int) -> None:
+        """After a step back what was let through counts as let through now, not in an hour."""
+        if now_ns < self._now_ns:
+            self._approved_ns = deque(min(each, now_ns) for each in self._approved_ns)
+            self._last_ns = {key: min(each, now_ns) for key, each in self._last_ns.items()}
+        self._now_ns = now_ns

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from torq_services.adapters import ADAPTERS
-from torq_services.instance.chain_config import ChainConfig, check_chain
+from torq_services.instance.chain_config import ChainConfig, check_chain, url_problem
 from torq_services.venues.scenario import load_header
 from torq_types import (
     ConfigError,
@@ -27,12 +31,41 @@ __all__ = [
     "RelayConfig",
     "StrategyConfig",
     "VenueConfig",
+    "check",
     "decode",
     "load",
     "sample",
 ]
 
 CONFIG_NAME = "torq.toml"
+_HOUR_MS: Final = 3_600_000
+_BOUNDS: Final = (
+    ("strategy", "time_to_live_ms", 1, _HOUR_MS),
+    ("strategy", "update_interval_ms", 0, _HOUR_MS),
+    ("strategy", "max_quiet_ms", 1, 24 * _HOUR_MS),
+    ("flash_arbitrage", "max_hops", 2, 4),
+    ("flash_arbitrage", "time_to_live_ms", 1, _HOUR_MS),
+    ("flash_arbitrage", "update_interval_ms", 0, _HOUR_MS),
+    ("execution", "max_orders_per_minute", 2, 1_000_000),
+    ("execution", "cooldown_ms", 0, 24 * _HOUR_MS),
+    ("console", "port", 1, 65_535),
+    ("relays", "ring_mib", 1, 65_536),
+    ("relays", "max_message_mib", 1, 1024),
+    ("relays", "connections", 8, 65_536),
+    ("relays", "fsync_interval_ms", 1, 60_000),
+    ("relays", "keep_mib", 0, 1 << 30),
+    ("relays", "keep_days", 0, 36_500),
+)
+"""Of each number: its section, its key, the least and the most that make sense."""
+_AMOUNTS: Final = (
+    ("strategy", "max_notional", True),
+    ("strategy", "min_net", False),
+    ("execution", "max_notional", True),
+    ("execution", "min_net", False),
+)
+"""Amounts as text, and whether one of nothing makes no sense."""
+_SYMBOL: Final = re.compile(r"[!-~]{1,64}")
+"""Of a pair, or of a currency: printable ASCII without spaces."""
 
 
 class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,7 +178,16 @@ def decode(text: bytes, origin: str = CONFIG_NAME) -> Config:
         config = msgspec.toml.decode(text, type=Config)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{origin}: {error}; 'torq init' writes a correct example") from error
-    _check(config, origin)
+    except RecursionError:
+        raise ConfigError(
+            f"{origin}: brackets within brackets without end; 'torq init' writes a correct example"
+        ) from None
+    for key in ("is_sample", "sample_speed", "sample_port"):
+        if getattr(config, key) != getattr(Config(), key):
+            raise ConfigError(
+                f"{origin}: {key} is not for a file; without one, 'torq up' plays sample data"
+            )
+    check(config, origin)
     return config
 
 
@@ -184,11 +226,13 @@ def sample(*, speed: str = "1", port: int = 8700, venue_port: int = 0) -> Config
         sample_speed=speed,
         sample_port=venue_port,
     )
-    _check(config, "sample configuration")
+    check(config, "sample configuration")
     return config
 
 
-def _check(config: Config, origin: str) -> None:
+def check(config: Config, origin: str) -> None:
+    """Raises :class:`ConfigError` saying where in ``origin`` and what."""
+
     def require(condition: bool, problem: str) -> None:
         if not condition:
             raise ConfigError(f"{origin}: {problem}")
@@ -200,31 +244,7 @@ def _check(config: Config, origin: str) -> None:
     )
     for name, venue in config.venues.items():
         require(name in ADAPTERS, f"unknown venue {name!r}; known are {known}")
-        require(bool(venue.symbols), f"venues.{name}.symbols is empty")
-        require(
-            len(set(venue.symbols)) == len(venue.symbols),
-            f"venues.{name}.symbols names one twice",
-        )
-        levels = ADAPTERS[name].book_levels
-        require(
-            venue.book_levels == 0 or venue.book_levels in levels,
-            f"venues.{name}.book_levels is {venue.book_levels}; expected"
-            f" {', '.join(map(str, levels)) or 'none: all levels are followed'}",
-        )
-        require(
-            venue.audit_seconds >= -1,
-            f"venues.{name}.audit_seconds is {venue.audit_seconds}; expected 0 or more",
-        )
-        require(
-            0 <= venue.taker_fee_pips < 100_000,
-            f"venues.{name}.taker_fee_pips is {venue.taker_fee_pips}; expected 0 to 99999"
-            " (hundredths of a basis point)",
-        )
-        for key, url, schemes in (
-            ("url", venue.url, ("ws://", "wss://")),
-            ("rest_url", venue.rest_url, ("http://", "https://")),
-        ):
-            require(url.startswith(schemes), f"venues.{name}.{key} is {url!r}; expected {schemes}")
+        _check_venue(name, venue, require)
     by_venue: dict[Venue, str] = {}
     for name in config.venues:
         other = by_venue.setdefault(ADAPTERS[name].venue, name)
@@ -234,39 +254,89 @@ def _check(config: Config, origin: str) -> None:
         check_chain(name, chain, origin)
         other = seen.setdefault(chain.chain_id, name)
         require(other == name, f"chains.{name} and chains.{other} are both chain {chain.chain_id}")
-    hops = config.flash_arbitrage.max_hops
-    require(2 <= hops <= 4, f"flash_arbitrage.max_hops is {hops}; expected 2 to 4")
-    for key, lowest, highest in (
-        ("ring_mib", 1, 65_536),
-        ("max_message_mib", 1, 1024),
-        ("connections", 8, 65_536),
-        ("fsync_interval_ms", 1, 60_000),
-        ("keep_mib", 0, 1 << 30),
-        ("keep_days", 0, 36_500),
-    ):
-        found = getattr(config.relays, key)
+    for section, key, lowest, highest in _BOUNDS:
+        number = getattr(getattr(config, section), key)
         require(
-            lowest <= found <= highest,
-            f"relays.{key} is {found}; expected {lowest} to {highest}",
+            lowest <= number <= highest,
+            f"{section}.{key} is {number}; expected {lowest} to {highest}",
         )
-    port = config.console.port
-    require(1 <= port <= 65_535, f"console.port is {port}; expected 1 to 65535")
-    for section, key, text in (
-        ("strategy", "max_notional", config.strategy.max_notional),
-        ("strategy", "min_net", config.strategy.min_net),
-        ("execution", "max_notional", config.execution.max_notional),
-        ("execution", "min_net", config.execution.min_net),
-        ("sample", "speed", config.sample_speed),
-    ):
-        try:
-            amount = Decimal64.parse(text)
-        except PrecisionError as error:
-            raise ConfigError(f"{origin}: {section}.{key}: {error}") from error
+    ring, memory = config.relays.ring_mib, _memory_mib()
+    require(
+        2 * ring <= memory,
+        f"relays.ring_mib is {ring}; expected at most half of this machine's {memory} MiB",
+    )
+    port = config.sample_port
+    require(0 <= port <= 65_535, f"sample_port is {port}; expected 0 to 65535")
+    for section, key, is_positive in _AMOUNTS:
+        text = getattr(getattr(config, section), key)
+        amount = _amount(text, f"{origin}: {section}.{key}")
         require(amount.mantissa >= 0, f"{section}.{key} is {text}; expected no negative amount")
+        require(amount.mantissa > 0 or not is_positive, f"{section}.{key} is {text}; expected more")
+    speed = _amount(config.sample_speed, f"{origin}: sample.speed")
+    require(speed.mantissa > 0, f"speed is {config.sample_speed}; expected more than 0, such as 1")
+    _check_quotes(config.strategy.equal_quotes, require)
+
+
+_Require = Callable[[bool, str], None]
+
+
+def _check_venue(name: str, venue: VenueConfig, require: _Require) -> None:
+    require(bool(venue.symbols), f"venues.{name}.symbols is empty")
+    for symbol in venue.symbols:
+        require(
+            _SYMBOL.fullmatch(symbol) is not None,
+            f"venues.{name}.symbols has {symbol!r}; expected 1 to 64 printable characters",
+        )
     require(
-        Decimal64.parse(config.sample_speed).mantissa > 0, "speed is 0; expected more, such as 1"
+        len(set(venue.symbols)) == len(venue.symbols),
+        f"venues.{name}.symbols names one twice",
+    )
+    levels = ADAPTERS[name].book_levels
+    require(
+        venue.book_levels == 0 or venue.book_levels in levels,
+        f"venues.{name}.book_levels is {venue.book_levels}; expected"
+        f" {', '.join(map(str, levels)) or 'none: all levels are followed'}",
     )
     require(
-        all(len(group) > 1 for group in config.strategy.equal_quotes),
-        "strategy.equal_quotes: each group needs at least two currencies",
+        -1 <= venue.audit_seconds <= 86_400,
+        f"venues.{name}.audit_seconds is {venue.audit_seconds}; expected 0 to 86400, or -1",
     )
+    require(
+        0 <= venue.taker_fee_pips < 100_000,
+        f"venues.{name}.taker_fee_pips is {venue.taker_fee_pips}; expected 0 to 99999"
+        " (hundredths of a basis point)",
+    )
+    for key, url, schemes in (
+        ("url", venue.url, ("ws", "wss")),
+        ("rest_url", venue.rest_url, ("http", "https")),
+    ):
+        problem = url_problem(url, schemes)
+        require(not problem, f"venues.{name}.{key} is {url!r}; {problem}")
+
+
+def _check_quotes(groups: tuple[tuple[str, ...], ...], require: _Require) -> None:
+    where = "strategy.equal_quotes"
+    require(
+        all(len(group) > 1 for group in groups),
+        f"{where}: each group needs at least two currencies",
+    )
+    for currency, count in Counter(name for group in groups for name in group).items():
+        require(
+            _SYMBOL.fullmatch(currency) is not None,
+            f"{where} has {currency!r}; expected a currency such as USD",
+        )
+        require(
+            count == 1,
+            f"{where} names {currency} {count} times; expected once: what equals it is one group",
+        )
+
+
+def _amount(text: str, where: str) -> Decimal64:
+    try:
+        return Decimal64.parse(text)
+    except PrecisionError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _memory_mib() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -11,9 +13,22 @@ from torq_relays import prepare
 from torq_services.instance.config import Config
 from torq_types import ConfigError, Domain
 
-__all__ = ["RELAY_DOMAINS", "Instance", "Rank", "ServiceSpec"]
+__all__ = ["RELAY_DOMAINS", "Instance", "Rank", "ServiceSpec", "using"]
 
 RELAY_DOMAINS = {f"relay-{domain.slug}": domain for domain in Domain}
+
+
+@contextmanager
+def using(path: Path) -> Iterator[None]:
+    """What cannot be done with ``path`` is a :class:`ConfigError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot use {path}: {error.strerror or error}; a runtime directory must be writable,"
+            " have space, and hold nothing else under this name: mend that, or choose another with"
+            " --runtime-dir"
+        ) from error
 
 
 class Rank(IntEnum):
@@ -58,9 +73,11 @@ class Instance:
         """Create the folders and write the configuration that the services will read."""
         prepare(self.runtime_dir)
         for folder in (self.logs, self.data):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        self.config_path.write_bytes(msgspec.json.encode(config))
-        self.config_path.chmod(0o600)
+            with using(folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        with using(self.config_path):
+            self.config_path.write_bytes(msgspec.json.encode(config))
+            self.config_path.chmod(0o600)
 
     def config(self) -> Config:
         """The configuration of the running instance. Raises :class:`ConfigError`."""
@@ -70,7 +87,7 @@ class Instance:
             raise ConfigError(
                 f"no Torq instance in {self.runtime_dir}; 'torq up' starts one"
             ) from None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise ConfigError(f"{self.config_path} cannot be read: {error}") from error
 
     @staticmethod

@@ -33,7 +33,7 @@ class PaperExecutionNode(Node):
     def on_message(self, domain: Domain, message: Message, now_ns: int) -> None:
         """Market data moves the books, a signal may become orders, an order is carried out."""
         if domain is Domain.MARKET_DATA:
-            self._market.apply(message)
+            self._market.apply(message, now_ns)
         elif domain is Domain.SIGNAL:
             self._on_signal(message, now_ns)
         else:
@@ -41,6 +41,7 @@ class PaperExecutionNode(Node):
 
     def on_time(self, now_ns: int) -> None:
         """Nothing waits here: what is silent is noticed before an order is carried out."""
+        self._market.tell_time(now_ns)
 
     def stop(self, now_ns: int) -> None:
         """Nothing to take back: every order was answered when it came."""

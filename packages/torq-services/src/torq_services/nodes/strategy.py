@@ -28,7 +28,7 @@ class StrategyNode(Node):
     def on_message(self, domain: Domain, message: Message, now_ns: int) -> None:
         """Bring the market up to date; let the strategy see what that changed."""
         market = self._market
-        changed = market.apply(message)
+        changed = market.apply(message, now_ns)
         if changed or market.completed or market.rolled_back:
             self._strategy.market_changed(changed, message.header, now_ns)
 

@@ -3,79 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
 
-import structlog
-
-from torq_services.instance.config import Config
-from torq_services.instance.folder import RELAY_DOMAINS, Instance
-from torq_services.observability import configure_logs
-from torq_services.processes.running import arguments, die_with_parent, run_until_signalled
-from torq_types import TorqError
-
-__all__ = ["main"]
-
-_Run = Callable[[str, Config, Instance], Coroutine[Any, Any, None]]
-
-
-def main() -> int:
-    """Run one process until it is told to stop; returns the exit status."""
-    name, instance = arguments(__doc__ or "")
-    configure_logs(name)
-    die_with_parent()
-    log = structlog.get_logger()
-    try:
-        config = instance.config()
-        if name in RELAY_DOMAINS:
-            from torq_services.processes.relay import run_relay
-
-            run_relay(RELAY_DOMAINS[name], config, instance)
-            return 0
-        run = _coroutine(name)
-        if run is None:
-            log.error("unknown service", name=name)
-            return 2
-        log.info("starting")
-        run_until_signalled(run(name, config, instance))
-    except TorqError as error:
-        log.error("cannot go on", reason=str(error))
-        return 1
-    except BaseExceptionGroup as group:  # what failed in one of the process's tasks
-        for failure in group.exceptions:
-            log.error("cannot go on", reason=str(failure), exc_info=failure)
-        return 1
-    return 0
-
-
-def _coroutine(name: str) -> _Run | None:
-    """What runs under a name. Only that is imported: web3 and numpy take a second."""
-    if name == "sample-venues":
-        from torq_services.processes.sample_venues import run_sample_venues
-
-        return run_sample_venues
-    if name.startswith("adapter-"):
-        from torq_services.processes.exchange import run_exchange
-
-        return run_exchange
-    if name.startswith("chain-"):
-        from torq_services.processes.chain import run_chain
-
-        return run_chain
-    if name == "strategy-cross-exchange":
-        from torq_services.processes.cross_exchange import run_cross_exchange
-
-        return run_cross_exchange
-    if name == "strategy-flash-arbitrage":
-        from torq_services.processes.flash_arbitrage import run_flash_arbitrage
-
-        return run_flash_arbitrage
-    if name == "execution-paper":
-        from torq_services.processes.paper_execution import run_paper_execution
-
-        return run_paper_execution
-    return None
-
+from torq_services.instance.parent import die_with_parent
 
 if __name__ == "__main__":
+    die_with_parent()
+    from torq_services.processes.entry import main
+
     sys.exit(main())

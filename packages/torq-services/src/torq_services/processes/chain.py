@@ -50,5 +50,7 @@ async def run_chain(name: str, config: Config, instance: Instance) -> None:
                 tasks.create_task(health.run())
                 tasks.create_task(feed.run())
         finally:
-            health.report()
-            await last_flush(publisher)
+            try:
+                health.report()
+            finally:
+                await last_flush(publisher)

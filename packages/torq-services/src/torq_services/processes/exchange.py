@@ -36,5 +36,7 @@ async def run_exchange(name: str, config: Config, instance: Instance) -> None:
                 tasks.create_task(feed.run())
         finally:
             # What the feed said last (its books are stale) must not be lost with the process.
-            health.report()
-            await last_flush(publisher)
+            try:
+                health.report()
+            finally:
+                await last_flush(publisher)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 from torq_relays import AsyncSubscriber, DirectSink, MessageSink
 from torq_services.instance.config import Config
@@ -34,8 +34,9 @@ async def run_node(
 ) -> None:
     """Run a node of ``kind`` until cancelled.
 
-    ``build`` makes it of the configuration, of the sink to its relay, once that answers, and of the
-    time then, in UTC nanoseconds. It is called as :class:`Node` promises: this is one event loop.
+    ``build`` makes it of the configuration, of the sink to its relay, once that answers, and of a
+    time in UTC nanoseconds: the present, or that of the last message of its predecessor when the
+    clock has gone back since then. It is called as :class:`Node` promises: this is one event loop.
     """
     async with AsyncExitStack() as open_connections:
         publisher = await open_connections.enter_async_context(
@@ -47,19 +48,27 @@ async def run_node(
             for each in kind.subscriptions
         ]  # fmt: skip
         sink = DirectSink(publisher)
-        node = build(config, sink, time.time_ns())
+        node = build(config, sink, max(time.time_ns(), publisher.last_timestamp_ns))
         health = HealthReporter(name, sink, node.account, time.time_ns)
+        failures: list[Exception] = []
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(health.run())
+                tasks.create_task(_endless(health.run))
                 for domain, subscriber in subscribers:
-                    tasks.create_task(_follow(node, domain, subscriber))
-                tasks.create_task(_tick(node))
+                    tasks.create_task(_endless(_follow, node, domain, subscriber))
+                tasks.create_task(_endless(_tick, node))
+        except Exception as error:  # noqa: BLE001 - raised below, with what comes at the end
+            failures.append(error)
         finally:
             try:
                 node.stop(time.time_ns())
-            finally:
+            except Exception as error:  # noqa: BLE001 - as above
+                failures.append(error)
+            try:
                 await last_flush(publisher)
+            finally:
+                if failures:
+                    raise ExceptionGroup(f"{name} failed", failures)
 
 
 async def _subscriber(wanted: Subscription, name: str, instance: Instance) -> AsyncSubscriber:
@@ -71,6 +80,18 @@ async def _subscriber(wanted: Subscription, name: str, instance: Instance) -> As
         name=name,
         timeout=RELAY_PATIENCE_SECONDS,
     )
+
+
+async def _endless(work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    """``work`` does not end but by being cancelled from outside; any other end is a failure."""
+    try:
+        await work(*arguments)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            raise RuntimeError("a node was cancelled from within; it waits for nothing") from error
+        raise
+    raise RuntimeError("what a node lives by has ended by itself")
 
 
 async def _follow(node: Node, domain: Domain, subscriber: AsyncSubscriber) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
@@ -15,14 +14,7 @@ import uvloop
 
 from torq_services.instance.folder import Instance
 
-__all__ = ["arguments", "die_with_parent", "run_until_signalled"]
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to stop this process when its supervisor dies, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+__all__ = ["arguments", "run_until_signalled"]
 
 
 def arguments(description: str) -> tuple[str, Instance]:

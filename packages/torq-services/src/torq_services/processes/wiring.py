@@ -67,5 +67,8 @@ async def last_flush(publisher: AsyncPublisher) -> None:
 
 
 def first_id(now_ns: int) -> int:
-    """Ids that a restarted process cannot give out a second time: a million a second."""
+    """Ids that a restarted process cannot give out a second time: a million a second.
+
+    ``now_ns`` is not before the last message of the process before; see ``run_node``.
+    """
     return now_ns // 1000

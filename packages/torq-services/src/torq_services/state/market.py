@@ -34,6 +34,9 @@ class MarketState:
     A book is also stale when the source that maintains it has lost messages, has restarted, or
     has not been heard of for ``max_silence_ns`` (adapters report their health every second).
 
+    Silence is measured by a time of its own: it advances with the times that the market is told,
+    and stands still when they go back. So a clock that is set back makes no silence shorter.
+
     What changed is told in the order in which it did, never in a set's: that differs from run to
     run, and with it what a strategy would do.
     """
@@ -46,15 +49,27 @@ class MarketState:
         self.completed: set[int] = set()
         """Chains of which the last message completed a block."""
         self.metas: dict[InstrumentId, InstrumentMeta] = {}
-        self.changed_ns: dict[InstrumentId, int] = {}
-        """When a book last changed, by its source's clock."""
+        self._told_ns: int | None = None
+        self._passed_ns = 0
+        """How far the times that were told have advanced, without their steps back."""
+        self._changed_ns: dict[InstrumentId, int] = {}
+        """When a book or pool last changed; as the next, on the scale of ``_passed_ns``."""
+        self._heard_ns: dict[int, int] = {}
+        """When each source was last heard."""
         self._max_silence_ns = max_silence_ns
         self._maintainer: dict[InstrumentId, int] = {}
         self._last: dict[int, Header] = {}
 
-    def apply(self, message: Message) -> KeysView[InstrumentId]:
-        """Take one message; returns the instruments whose book or pool changed or went stale."""
+    def apply(self, message: Message, now_ns: int | None = None) -> KeysView[InstrumentId]:
+        """Take one message; returns the instruments whose book or pool changed or went stale.
+
+        It came at ``now_ns``, or without that when it was sent. What was sent earlier was said
+        earlier; a source whose clock is ahead says it now.
+        """
         header = message.header
+        now_ns = header.timestamp_ns if now_ns is None else now_ns
+        self.tell_time(now_ns)
+        said_ns = self._passed_ns - max(0, now_ns - header.timestamp_ns)
         changed: dict[InstrumentId, None] = {}
         rolled_back: dict[InstrumentId, None] = {}
         self.rolled_back, self.completed = rolled_back.keys(), set()
@@ -64,7 +79,7 @@ class MarketState:
             elif isinstance(tlv, _OF_POOLS) or (
                 isinstance(tlv, StateInvalidation) and tlv.instrument in self.pools.entries
             ):
-                update = self._pools(tlv, header)
+                update = self._pools(tlv, header, said_ns)
                 changed |= update.changed
                 rolled_back |= update.rolled_back
             elif isinstance(tlv, InstrumentMeta):
@@ -75,7 +90,7 @@ class MarketState:
                     book = self.books[tlv.instrument] = OrderBook(tlv.instrument)
                 self._maintainer[tlv.instrument] = header.source
                 book.apply(tlv)
-                self.changed_ns[tlv.instrument] = header.timestamp_ns
+                self._changed_ns[tlv.instrument] = said_ns
                 changed[tlv.instrument] = None
         last = self._last.get(header.source)
         if header.source and last is not None and header.sequence <= last.sequence:
@@ -83,23 +98,36 @@ class MarketState:
             changed |= self._lose(header.source, InvalidationReason.DISCONNECTED, keep=changed)
         if header.source:
             self._last[header.source] = header
+            self._heard_ns[header.source] = said_ns
         return changed.keys()
 
-    def _pools(self, tlv: TLV, header: Header) -> PoolUpdate:
+    def _pools(self, tlv: TLV, header: Header, said_ns: int) -> PoolUpdate:
         update = self.pools.apply(tlv)
         if isinstance(tlv, PoolState):
             self._maintainer[tlv.pool] = header.source
         elif isinstance(tlv, GasPrice):
             self.completed.add(tlv.chain_id)
         for instrument in update.changed:
-            self.changed_ns[instrument] = header.timestamp_ns
+            self._changed_ns[instrument] = said_ns
         return update
+
+    def tell_time(self, now_ns: int) -> None:
+        """It is ``now_ns``."""
+        if self._told_ns is not None:
+            self._passed_ns += max(0, now_ns - self._told_ns)
+        self._told_ns = now_ns
+
+    def quiet_ns(self, instrument: InstrumentId, now_ns: int) -> int:
+        """For how long a book or pool has not changed."""
+        self.tell_time(now_ns)
+        return self._passed_ns - self._changed_ns[instrument]
 
     def expire(self, now_ns: int) -> KeysView[InstrumentId]:
         """Mark the books of silent sources stale; returns those that were verified until now."""
+        self.tell_time(now_ns)
         changed: dict[InstrumentId, None] = {}
-        for source, header in self._last.items():
-            if now_ns - header.timestamp_ns > self._max_silence_ns:
+        for source, heard_ns in self._heard_ns.items():
+            if self._passed_ns - heard_ns > self._max_silence_ns:
                 changed |= self._lose(source, InvalidationReason.SILENT)
         return changed.keys()
 

@@ -168,8 +168,8 @@ class CrossExchange(Strategy):
         return self._market.verified(buy) is None or self._market.verified(sell) is None
 
     def _is_quiet(self, buy: InstrumentId, sell: InstrumentId, now_ns: int) -> bool:
-        changed_ns = max(self._market.changed_ns[buy], self._market.changed_ns[sell])
-        return now_ns - changed_ns > self._limits.max_quiet_ns
+        quiet_ns = min(self._market.quiet_ns(book, now_ns) for book in (buy, sell))
+        return quiet_ns > self._limits.max_quiet_ns
 
     def _is_enough(self, crossing: Crossing) -> bool:
         least = self._limits.min_net

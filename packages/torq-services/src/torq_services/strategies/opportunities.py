@@ -114,7 +114,8 @@ class Opportunities(Generic[K, V]):
     def _update(self, key: K, known: _Open[V], now_ns: int) -> None:
         if known.current == known.announced:
             return
-        if now_ns - known.announced_ns < self._update_interval_ns:
+        # A clock that was set back does not hold an update up.
+        if 0 <= now_ns - known.announced_ns < self._update_interval_ns:
             return
         known.announced = known.current
         known.announced_ns = now_ns
@@ -134,7 +135,7 @@ class Opportunities(Generic[K, V]):
             known.opportunity_id,
             known.opened_ns,
             now_ns if is_closed else now_ns + self._time_to_live_ns,
-            now_ns - known.opened_ns,
+            max(0, now_ns - known.opened_ns),
             status,
             reason,
         )
