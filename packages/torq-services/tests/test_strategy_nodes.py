@@ -104,8 +104,8 @@ def test_a_pool_that_was_rolled_back_is_told_of_though_it_was_stale() -> None:
     rolled: dict[InstrumentId, None] = {BTC_USD: None}
 
     class Rolling(MarketState):
-        def apply(self, message: Any) -> Any:
-            changed = super().apply(message)
+        def apply(self, message: Any, now_ns: int | None = None) -> Any:
+            changed = super().apply(message, now_ns)
             self.rolled_back = rolled.keys()
             return changed
 
