@@ -13,6 +13,7 @@ import pytest
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
+from pool_messages import POOL, TOKENS, block_hash, complete, state, sync
 
 from torq_amm import ConstantProductPool
 from torq_services.adapters.chain.blocks import (
@@ -29,48 +30,18 @@ from torq_services.adapters.chain.rpc import RateLimit
 from torq_services.state import PoolMarket
 from torq_services.state.pool_values import decimal_text, state_of
 from torq_types import (
-    GasPrice,
     InstrumentId,
     InvalidationReason,
     MalformedEventError,
-    PoolState,
-    PoolSync,
     StalePoolError,
     StateInvalidation,
     Venue,
 )
 
-TOKENS = tuple(InstrumentId.token(1, bytes([n]) * 20) for n in (1, 2))
-POOL = InstrumentId.pool(Venue.UNISWAP_V2, 1, b"\x09" * 20)
-
-
-def block_hash(number: int, branch: int = 0) -> bytes:
-    return bytes([branch]) * 16 + number.to_bytes(16, "big")
-
 
 def header(number: int, branch: int = 0, parent_branch: int | None = None) -> BlockHeader:
     before = branch if parent_branch is None else parent_branch
     return BlockHeader(number, block_hash(number, branch), block_hash(number - 1, before), 0, 0)
-
-
-def complete(number: int, branch: int = 0, parent_branch: int | None = None) -> GasPrice:
-    found = header(number, branch, parent_branch)
-    return GasPrice(
-        block_number=number, chain_id=1, base_fee=1, priority_fee=1,
-        block_hash=found.block_hash, parent_hash=found.parent_hash, block_timestamp=0,
-    )  # fmt: skip
-
-
-def state(reserve: int, number: int, branch: int = 0) -> PoolState:
-    pool = ConstantProductPool(POOL, TOKENS[0], TOKENS[1], reserve, reserve)
-    return state_of(pool, number, block_hash(number, branch), (18, 18))
-
-
-def sync(reserve: int, number: int, index: int = 0, branch: int = 0) -> PoolSync:
-    return PoolSync(
-        pool=POOL, block_number=number, block_hash=block_hash(number, branch),
-        transaction_hash=bytes(32), log_index=index, reserve0=reserve, reserve1=reserve,
-    )  # fmt: skip
 
 
 def reserve_of(market: PoolMarket) -> int:

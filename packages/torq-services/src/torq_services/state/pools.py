@@ -217,19 +217,18 @@ class PoolMarket:
         entry = self.entries.get(instrument)
         if entry is None:
             entry = self.entries[instrument] = PoolEntry(instrument, self._history_blocks)
+        last = self._last(instrument.chain_id)
         if entry.status == "verified":
-            last = self._last(instrument.chain_id)
             if last is None or last.block_hash != state.block_hash:
                 return  # a repetition for those who came late, of a block that is past
-            if pool_of(state) == entry.value:
-                return
-            self.faults["contradicted"] += 1
-        else:
-            last = self._last(instrument.chain_id)
-            if last is not None and state.block_number < last.number:
-                self.faults["late_states"] += 1
-                return
+        elif last is not None and state.block_number < last.number:
+            self.faults["late_states"] += 1
+            return
         try:
+            if entry.status == "verified":
+                if pool_of(state) == entry.value:
+                    return
+                self.faults["contradicted"] += 1
             entry.load(state)
         except (PoolStateError, SwapError):
             self.faults["impossible"] += 1
