@@ -59,7 +59,7 @@ def concentrated(venue: Venue, parts: int) -> ConcentratedLiquidityPool:
     )  # fmt: skip
 
 
-CASES = {
+CASES: dict[str, tuple[Pool, tuple[int, ...], PoolState]] = {
     "constant product": (
         ConstantProductPool(pool_id(Venue.PANCAKESWAP_V2), A, B, 1000, 2000, 9975, 10_000),
         (18, 6),
@@ -126,6 +126,12 @@ def test_a_pool_s_state_says_all_of_it(
 ) -> None:
     assert state_of(pool, 17, HASH, decimals) == expected
     assert pool_of(expected) == pool
+
+
+def test_every_token_has_its_decimals() -> None:
+    pool = ConstantProductPool(pool_id(Venue.UNISWAP_V2), A, B, 1, 1)
+    with pytest.raises(ValueError, match="shorter"):
+        state_of(pool, 17, HASH, (18,))
 
 
 def test_ticks_of_unknown_gross_liquidity_say_none() -> None:

@@ -98,6 +98,14 @@ def test_the_last_event_may_be_of_a_block_that_is_not_complete_yet() -> None:
     assert entry.last_event_block == 11
 
 
+def test_nothing_leads_back_behind_a_state() -> None:
+    entry = PoolEntry(POOL, 4)
+    entry.load(state(100, 10))
+    entry.load(state(101, 15))
+    assert not entry.roll_back(12)
+    assert entry.status == "stale"
+
+
 def test_a_pool_without_a_state_takes_no_event_and_no_block() -> None:
     entry = PoolEntry(POOL, 4)
     assert not entry.take(sync(101, 11), 11, 0)

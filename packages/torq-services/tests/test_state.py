@@ -42,7 +42,7 @@ def verified() -> OrderBook:
 
 def test_a_book_is_stale_until_its_first_snapshot() -> None:
     book = OrderBook(BTC_USD)
-    assert book.status == "stale"
+    assert (book.status, book.sequence) == ("stale", 0)
     for read in (lambda: book.best_bid, lambda: book.best_ask, book.bids, book.asks):
         with pytest.raises(StaleBookError, match="BTC-USD on coinbase is stale"):
             read()
@@ -180,3 +180,56 @@ def test_what_changed_is_told_in_its_own_order() -> None:
 def test_other_tlvs_do_not_concern_a_book() -> None:
     trade = Trade(BTC_USD, Decimal64(1, 0), Decimal64(1, 0), 0, Side.BUY)
     assert not OrderBook(BTC_USD).apply(trade)
+
+
+def test_a_reset_empties_the_book() -> None:
+    book = verified()
+    book.apply(L2Reset(BTC_USD, 5, InvalidationReason.CHECKSUM))
+    assert book.last_known() == ((), ())
+    assert book.sequence == 5
+    book.apply(snapshot(BTC_USD, levels(("1", "1"), ("2", "1")), levels(("4", "1"), ("3", "1"))))
+    bids, asks = book.last_known()
+    assert [str(level.price) for level in (*bids, *asks)] == ["2", "1", "3", "4"]
+
+
+@pytest.mark.parametrize(("bid", "ask"), [("99.25", "101"), ("99", "101.25"), ("99.5", "101.25")])
+def test_both_sides_count_prices_in_the_finer_unit(bid: str, ask: str) -> None:
+    book = OrderBook(BTC_USD)
+    book.apply(snapshot(BTC_USD, levels((bid, "1.0123456789")), levels((ask, "1"))))
+    for side, price in ((book.bids(), bid), (book.asks(), ask)):
+        ((units, level),) = side
+        assert Decimal(units).scaleb(book.price_exponent) == Decimal(price)
+        assert str(level.price) == price
+    assert book.quantity_exponent == -10
+    book.apply(delta(2, (), levels(("100.125", "0.012345678912"))))
+    assert [Decimal(units).scaleb(book.price_exponent) for units, _ in book.asks()] == [
+        Decimal("100.125"), Decimal(ask),
+    ]  # fmt: skip
+    assert [Decimal(units).scaleb(book.price_exponent) for units, _ in book.bids()] == [
+        Decimal(bid)
+    ]
+    assert book.quantity_exponent == -12
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "expected"),
+    [
+        ((("99", "0"), ("98.5", "3"), ("97", "1")), (("101", "0"), ("102", "1")), None),
+        ((("97", "0"),), (), "97 is removed and was not there"),
+        ((("98.5", "2"),), (), "98.5 is set to the 2 that it had"),
+        ((("98.5", "3"),), (("100", "0"),), "100 is removed and was not there"),
+        ((), (("101", "1"),), "101 is set to the 1 that it had"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    bids: tuple[tuple[str, str], ...], asks: tuple[tuple[str, str], ...], expected: str | None
+) -> None:
+    assert verified().misfit(levels(*bids), levels(*asks)) == expected
+
+
+def test_what_lies_too_deep_is_dropped_and_told() -> None:
+    book = verified()
+    assert book.depth() == (2, 1)
+    assert book.evict(2) == ([], [])
+    assert book.evict(1) == ([levels(("98.5", "2"))[0]], [])
+    assert book.depth() == (1, 1)

@@ -42,7 +42,7 @@ class _Envelope(msgspec.Struct):
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw(b"null")
     id: int | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     code: int = 0
     msg: str = ""
 
@@ -203,8 +203,9 @@ class BinanceAdapter(ExchangeAdapter):
             self.attempt(ticker.symbol, self._best, ticker)
         elif stream in ("trade", "aggTrade"):
             self._trade(_trade.decode(envelope.data))
-        elif envelope.error is not None or envelope.code or envelope.msg:
-            detail = bytes(envelope.error or b"").decode(errors="replace") or envelope.msg
+        elif envelope.error is not msgspec.UNSET or envelope.code or envelope.msg:
+            error = b"" if envelope.error is msgspec.UNSET else bytes(envelope.error)
+            detail = error.decode(errors="replace") or envelope.msg
             is_limit = "too many" in detail.lower()
             self.refused(f"Binance says: {detail}", pause_seconds=_PAUSE if is_limit else 0)
         elif stream or envelope.id is None:
