@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from torq_services.adapters import (
 from torq_services.adapters.exchange.audit import Audit
 from torq_services.adapters.exchange.instruments import increment, pips
 from torq_services.adapters.exchange.requests import Fetch
+from torq_services.adapters.exchange.sequence import SequenceNumber
 from torq_services.adapters.exchange.times import (
     milliseconds,
     rfc3339_nanoseconds,
@@ -190,3 +193,154 @@ def test_numbers_that_do_not_fit_the_wire_cost_one_book_and_no_feed() -> None:
         for tlv in tlvs:
             builder.add(tlv)
         builder.build(sequence=1, timestamp_ns=1)
+
+
+def test_a_bucket_lets_through_what_was_saved_up_and_then_at_its_rate() -> None:
+    """Five in two seconds: five at once, and then one every 0.4 s."""
+    bucket = TokenBucket(5, 2.0)
+    assert [bucket.spend(100) for _ in range(5)] == [0] * 5
+    assert bucket.spend(100) == pytest.approx(0.4)
+    assert bucket.spend(100, 2) == pytest.approx(1.2)
+    assert bucket.spend(101.2) == pytest.approx(0.4)
+    assert [bucket.spend(500) for _ in range(5)] == [0] * 5, "no more than five are saved up"
+    assert bucket.spend(500) == pytest.approx(0.4)
+
+
+def test_what_costs_more_than_everything_waits_for_a_full_bucket() -> None:
+    bucket = TokenBucket(5, 1.0)
+    assert bucket.spend(0, 50) == 0
+    assert bucket.spend(0, 50) == pytest.approx(1.0)
+    assert bucket.spend(2, 1) == 0
+
+
+def test_a_breaker_counts_failures_in_a_row_and_its_trips() -> None:
+    breaker = CircuitBreaker()
+    for _ in range(7):
+        breaker.failed(0)
+    breaker.succeeded()
+    for _ in range(7):
+        breaker.failed(0)
+    assert (breaker.state(0), breaker.trips, breaker.remaining(0)) == ("closed", 0, 0)
+    breaker.failed(0)
+    assert (breaker.state(0), breaker.trips, breaker.remaining(0)) == ("open", 1, 15)
+    assert (breaker.state(15), breaker.remaining(15)) == ("half open", 0)
+    breaker.failed(15)
+    assert (breaker.trips, breaker.remaining(15)) == (2, 15)
+    breaker.pause(15, 5)
+    assert breaker.remaining(15) == 15, "a shorter pause does not end a longer one"
+    breaker.succeeded()
+    assert breaker.remaining(20) == 10, "nor does a success"
+    assert breaker.state(30) == "closed"
+    for _ in range(7):
+        breaker.failed(31)
+    assert breaker.state(31) == "closed", "counted anew after a pause"
+
+
+def test_times_are_read_digit_by_digit() -> None:
+    """What Python's datetime has for the whole seconds, and the digits behind the point."""
+    whole = int(datetime(2026, 8, 9, 21, 5, 48, tzinfo=UTC).timestamp()) * 10**9
+    for fraction, expected in (
+        ("", 0), (".2", 200_000_000), (".228568804", 228_568_804), (".000000001", 1),
+        (".10", 100_000_000),
+    ):  # fmt: skip
+        assert rfc3339_nanoseconds(f"2026-08-09T21:05:48{fraction}Z") == whole + expected
+    for text in (
+        "2026-08-09T21:05:48", "2026-08-09T21:05:48.2", "2026-08-09T21:05:48.2285688041Z",
+        "2026-08-09T21:05:48,2Z", "2026-08-09T21:05:48.2x", "2026-08-09 21:05:48Z",
+        "2026-08-09T21:05:48.²Z", "2026-08-09T21:05:48.-1Z", "2026-08-09T21:05:48ZZ", "Z", ".Z",
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="expected a UTC time"):
+            rfc3339_nanoseconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0), ("1", 1_000_000_000), ("1.5", 1_500_000_000), ("0.000001", 1000),
+        ("0.000000001", 1), ("0.1234567", 123_456_700),
+        ("18446744073.709551", 18446744073_709_551_000),
+    ],
+)  # fmt: skip
+def test_seconds_since_1970_are_read_digit_by_digit(text: str, expected: int) -> None:
+    assert unix_nanoseconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0.0000000001", "-0.1", "x", "", "18446744073.709552"])
+def test_seconds_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="found"):
+        unix_nanoseconds(text)
+
+
+def test_the_last_moment_that_fits_the_wire() -> None:
+    assert milliseconds(2**64 // 10**6) == 2**64 // 10**6 * 10**6
+    assert milliseconds(0) == 0
+    with pytest.raises(ValueError, match="found"):
+        milliseconds(2**64 // 10**6 + 1)
+
+
+def test_numbers_of_the_exchange_fit_63_bits() -> None:
+    for value in (0, 2**63 - 1):
+        assert msgspec.convert(value, SequenceNumber) == value
+    for value in (-1, 2**63):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(value, SequenceNumber)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0.26", 2600), ("0.0001", 1), ("0", 0), ("100", 10**6), ("1e-2", 100)]
+)
+def test_a_fee_of_a_hundredth_of_a_per_cent_is_a_hundred_pips(text: str, expected: int) -> None:
+    assert pips(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [("0", None), ("3", "bid 98 is not there and was here all the time")],
+)
+def test_a_level_that_was_removed_in_between_may_be_missing(
+    quantity: str, expected: str | None
+) -> None:
+    audit = Audit(book(), 0)
+    audit.changed(L2Delta(BTC_USD, 2, 0, 0, levels(("98", quantity)), ()))
+    audit.answered(levels(("99", "1")), levels(("101", "1")))
+    assert audit.difference() == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "bids", "asks", "is_sound"),
+    [
+        (2, [("99", "1"), ("98", "2")], [("101", "1")], True),
+        (1, [("99", "1")], [("101", "1")], True),
+        (2, [("99", "1")], [("101", "1")], False),  # fewer than it shows at most: all there are
+        (1, [("99", "1")], [], False),
+        (1, [("98", "2")], [("101", "1")], False),
+    ],
+)
+def test_an_answer_is_cut_off_when_it_is_as_long_as_can_be(
+    limit: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]], is_sound: bool
+) -> None:
+    audit = Audit(book(), limit)
+    assert not audit.is_answered
+    audit.answered(levels(*bids), levels(*asks))
+    assert audit.is_answered
+    assert (audit.difference() is None) is is_sound
+
+
+def test_an_answer_s_deeper_asks_are_beyond_it_too() -> None:
+    deep = OrderBook(BTC_USD)
+    deep.apply(snapshot(BTC_USD, (), levels(("101", "1"), ("102", "1"), ("103", "1"))))
+    for shown, is_sound in (
+        ((("101", "1"), ("102", "1")), True), ((("101", "1"), ("103", "1")), False),
+    ):  # fmt: skip
+        audit = Audit(deep, 2)
+        audit.answered((), levels(*shown))
+        assert (audit.difference() is None) is is_sound
+
+
+def test_a_level_is_named_that_is_there_and_never_was_here() -> None:
+    audit = Audit(book(), 0)
+    audit.changed(L2Delta(BTC_USD, 2, 0, 0, (), levels(("102", "3"))))
+    audit.answered(levels(("99", "1"), ("98", "2")), levels(("101", "1"), ("102", "4")))
+    assert audit.difference() == "ask 102 has 4 there and never had here"
+    audit.answered(levels(("99", "1"), ("98", "2")), levels(("101", "1")))
+    assert audit.difference() is None, "102 may have come later"

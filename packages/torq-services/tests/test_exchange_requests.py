@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from torq_relays import CollectingSink
-from torq_services.adapters import ADAPTERS, BinanceAdapter, ExchangeAdapter
+from torq_services.adapters import ADAPTERS, BinanceAdapter, ExchangeAdapter, VenueLimits
 from torq_services.adapters.exchange.requests import Fetch, Send
 from torq_types import Error, ErrorCode, InvalidationReason, StateInvalidation
 
@@ -135,6 +135,25 @@ def test_who_only_speaks_when_asked_is_asked() -> None:
     found = {name: started(name, "A/B")[0].keepalive() for name in ADAPTERS}
     assert found.pop("binance") == '{"method":"LIST_SUBSCRIPTIONS","id":2}'
     assert set(found.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "heartbeat"),
+    [
+        # Documented: 5 messages a second, 6000 of weight a minute; a part is left to others.
+        ("binance", VenueLimits(4, 5000), 10),
+        # Documented: 8 unauthenticated messages and 10 requests a second; a heartbeat a second.
+        ("coinbase", VenueLimits(8, 600), 1),
+        # Documented: 120 requests a minute, a heartbeat every five seconds.
+        ("gemini", VenueLimits(5, 120), 5),
+        # Documented: a heartbeat a second, about one public request a second.
+        ("kraken", VenueLimits(10, 60), 1),
+        ("kraken_v1", VenueLimits(10, 60), 1),
+    ],
+)
+def test_limits_and_heartbeats(name: str, limits: VenueLimits, heartbeat: float) -> None:
+    adapter, _ = started(name, "A/B")
+    assert (adapter.limits, adapter.heartbeat_seconds) == (limits, heartbeat)
 
 
 REFUSALS = {

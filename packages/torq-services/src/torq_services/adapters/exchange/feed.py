@@ -174,10 +174,11 @@ class Feed:
                 is_in_step = self._look()
                 if sending.done():
                     await sending
-                adapter.ask_for_snapshots()
+                now = loop.time()
+                if not self._breaker.remaining(now):  # what cannot be sent yet would pile up
+                    adapter.ask_for_snapshots()
                 if adapter.resync.is_hopeless:
                     raise ConnectionLostError("snapshots were asked for again and again in vain")
-                now = loop.time()
                 allowed = silence if is_in_step else silence + self._settings.open_silence
                 if connection.age() > allowed:
                     raise TimeoutError
