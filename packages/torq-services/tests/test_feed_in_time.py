@@ -153,7 +153,8 @@ def test_verified_books_are_told_again_for_late_readers(exchange: ScriptedExchan
 
 
 def test_the_list_is_read_again_once_an_hour(exchange: ScriptedExchange) -> None:
-    exchange.settings = FeedSettings(audit=0, repeat=1000)
+    exchange.settings = FeedSettings(audit=0, repeat=1000, tick=10)
+    exchange.beat = 4
     exchange.follow(8500)
     assert exchange.times("/list") == [0, 4000, 8000]
     assert exchange.told(InstrumentMeta)[:5] == [0, 1000, 2000, 3000, 4000]
