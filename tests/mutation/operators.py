@@ -116,6 +116,8 @@ class SwapArguments(_Rewrite):
         """See :class:`_Rewrite`."""
         if node.type != "arglist" or node.parent.type != "trailer":
             return None
+        if node.parent.get_previous_leaf().value in ("min", "max"):
+            return None  # the same in either order
         given = [child for child in node.children if child.type != "operator"]
         if len(given) < 2 or any(
             child.type in ("argument", "star_expr") or child.get_code().lstrip().startswith("*")

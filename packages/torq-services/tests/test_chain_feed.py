@@ -269,9 +269,9 @@ def test_logs_that_were_told_of_and_are_left_out_are_not_believed(chain: Scripte
                 "block 11: the node told of 1 logs that eth_getLogs leaves out",
             )
         ]  # fmt: skip
-        assert chain.feed.state == "waiting"
+        assert chain.feed.health().state == "waiting"
         await chain.settle(0.3)
-        assert chain.feed.state == "in step"
+        assert chain.feed.health().state == "in step"
         assert chain.feed.health().block_number == 11
 
     chain.run(story)
