@@ -90,6 +90,7 @@ class Transport:
     async def wait_disconnected(self) -> None:
         """It is gone at once."""
         assert self.is_disconnected
+        self.calls.append("waited")
 
 
 class Plain(ExchangeAdapter):

@@ -295,13 +295,14 @@ def test_a_log_that_cannot_be_decoded_costs_its_pool_a_new_reading(chain: Script
     async def story() -> None:
         chain.sent()
         block = chain.add(11, POOL, 101)
-        block.logs[0]["data"] = "0x01"
+        block.logs[0]["data"] = "0x" + "01" * 300
         chain.announce(block)
         await chain.settle()
         error, invalid, complete, again = chain.sent()
         assert isinstance(error, Error)
         assert error.code is ErrorCode.MALFORMED_INPUT
         assert error.context.startswith("EventLog(address=b'\\t\\t")
+        assert len(error.context) == 500
         assert isinstance(invalid, StateInvalidation)
         assert (invalid.sequence, invalid.reason) == (11, InvalidationReason.MALFORMED)
         assert (complete, again) == (gas(11), state(101, 11))
@@ -590,16 +591,36 @@ def test_what_web3_formats_is_read_as_a_node_s_json(chain: ScriptedChain) -> Non
     chain.run(story)
 
 
-def test_logs_of_many_blocks_that_never_come_are_forgotten(chain: ScriptedChain) -> None:
+@pytest.mark.parametrize(("told", "kept"), [(16, 16), (17, 0)])
+def test_logs_of_many_blocks_that_never_come_are_forgotten(
+    chain: ScriptedChain, told: int, kept: int
+) -> None:
+    """More than twice the blocks that are kept: 8 here."""
+
     async def story() -> None:
-        for number in range(100, 118):
+        for number in range(100, 100 + told):
             chain.tell(log_of(sync(1, number)))
         await chain.settle()
-        assert len(chain.feed._seen) == 18
+        assert len(chain.feed._seen) == told
         chain.announce(chain.add(11, POOL, 101))
         await chain.settle()
-        assert len(chain.feed._seen) == 0, "more than twice the blocks that are kept"
+        assert len(chain.feed._seen) == kept
         assert chain.feed.faults == {}
+
+    chain.run(story)
+
+
+def test_logs_of_blocks_that_were_abandoned_are_forgotten(chain: ScriptedChain) -> None:
+    async def story() -> None:
+        shared = chain.head
+        chain.announce(chain.add(11, POOL, 101))
+        await chain.settle()
+        chain.tell(chain.head.logs[0])  # late
+        await chain.settle()
+        assert len(chain.feed._seen) == 1
+        chain.announce(chain.add(11, branch=1, parent=shared))
+        await chain.settle()
+        assert len(chain.feed._seen) == 0
 
     chain.run(story)
 

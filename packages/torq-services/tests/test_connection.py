@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import pytest
 from picows import WSMsgType
 from scripted_exchange import Frame, Transport
 from virtual_time import in_virtual_time
 
 from torq_services.adapters.exchange import connection as connection_module
-from torq_services.adapters.exchange.connection import Connection
+from torq_services.adapters.exchange.connection import Connection, open_connection
+from torq_types import ConnectionLostError
 
 
 class Received:
@@ -80,6 +82,9 @@ def test_a_message_without_end_ends_the_connection(monkeypatch: Any) -> None:
         assert got.transport.calls == ["disconnect"]
         got.frame(b"x")
         assert got.messages == [b"123456"] * 2
+        got = Received()
+        got.frame(b"1234567", fin=False)
+        assert got.transport.is_disconnected
 
     in_virtual_time(main())
 
@@ -144,11 +149,42 @@ def test_it_says_goodbye_once() -> None:
     async def main() -> None:
         got = Received()
         await got.connection.close()
-        assert got.transport.calls == ["close 1000", "disconnect"]
+        assert got.transport.calls == ["close 1000", "disconnect", "waited"]
         await got.connection.close()
-        assert len(got.transport.calls) == 2
+        assert got.transport.calls[3:] == ["waited"]
         never: Any = Connection(lambda payload: None, lambda: None)
         never.send("nowhere")
         await never.close()
+
+    in_virtual_time(main())
+
+
+def test_it_is_opened_with_limits(monkeypatch: Any) -> None:
+    """Ten seconds for the handshake, twenty for all of it; 64 MiB for a message."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+    found: list[Any] = []
+
+    async def connect(factory: Any, url: str, **options: Any) -> tuple[Any, Any]:
+        asked.append((url, options))
+        if url == "ws://slow":
+            await asyncio.sleep(1000)
+        found.append(factory())
+        return None, found[-1] if url == "ws://x" else object()
+
+    monkeypatch.setattr(connection_module, "ws_connect", connect)
+
+    async def main() -> None:
+        got: list[bytes] = []
+        woken: list[None] = []
+        connection: Any = await open_connection("ws://x", got.append, lambda: woken.append(None))
+        assert connection is found[0]
+        connection.on_ws_frame(None, Frame(b"a"))
+        assert (got, woken) == ([b"a"], [None])
+        assert asked == [("ws://x", {"websocket_handshake_timeout": 10, "max_frame_size": 2**26})]
+        with pytest.raises(ConnectionLostError, match="ws://odd: no connection"):
+            await open_connection("ws://odd", got.append, lambda: None)
+        with pytest.raises(TimeoutError):
+            await open_connection("ws://slow", got.append, lambda: None)
+        assert asyncio.get_running_loop().time() == 20
 
     in_virtual_time(main())

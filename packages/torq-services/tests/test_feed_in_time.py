@@ -50,7 +50,7 @@ def test_it_lists_connects_subscribes_and_is_in_step(exchange: ScriptedExchange)
     assert exchange.asked == [(0, "/list"), (0, "subscribe")]
     assert exchange.told(InstrumentMeta) == [0]
     assert doubts(exchange) == [(9.9, InvalidationReason.SHUTDOWN)]
-    assert exchange.transports[0].calls == ["close 1000", "disconnect"]
+    assert exchange.transports[0].calls == ["close 1000", "disconnect", "waited"]
     assert exchange.feed.health().age_ms is None
 
 
@@ -102,11 +102,11 @@ def test_an_exchange_that_only_speaks_when_asked_is_asked_once_a_heartbeat(
 
     exchange.adapter_class = Silent
     exchange.follow(48)
-    assert exchange.times("are you there?") == pytest.approx([10, 20, 30, 40], abs=1.1)
+    assert exchange.times("are you there?") == pytest.approx([10, 20, 30, 40], abs=0.1)
     exchange.asked.clear()
     change(exchange, keepalive=4)
     exchange.follow(19)
-    assert exchange.times("are you there?") == pytest.approx([4, 8, 12, 16], abs=1.1)
+    assert exchange.times("are you there?") == pytest.approx([4, 8, 12, 16], abs=0.1)
 
 
 def test_who_speaks_unasked_is_not_asked(exchange: ScriptedExchange) -> None:

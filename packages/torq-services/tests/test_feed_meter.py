@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from markets import levels
 from scripted_exchange import Plain
 
 from torq_relays import CollectingSink
-from torq_services.adapters import FeedHealth
+from torq_services.adapters import BookHealth, FeedHealth
 from torq_services.adapters.exchange.counters import AdapterCounters
 from torq_services.adapters.exchange.health import FeedMeter
 from torq_types import InvalidationReason
@@ -115,6 +116,16 @@ def test_each_book_has_its_own_counts() -> None:
     adapter.use_listing([])
     after = metered.measure()
     assert (after.resyncs, after.unlisted) == (1, ["A", "B"])
+
+
+def test_what_an_account_leaves_out_is_nothing() -> None:
+    book = BookHealth("stale", 0, 0, 0)
+    assert msgspec.structs.astuple(book) == (
+        "stale", 0, 0, 0, 0, None, None, 0, 0, 0, 0, 0, "",
+    )  # fmt: skip
+    feed = FeedHealth("kraken", "waiting", 0, "", AdapterCounters(), {})
+    assert msgspec.structs.astuple(feed)[6:] == (0, None, 0, 0, [])
+    assert set(msgspec.structs.astuple(AdapterCounters())) == {0}
 
 
 def test_connections_after_the_first_and_errors_of_all_kinds() -> None:
