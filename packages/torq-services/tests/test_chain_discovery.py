@@ -93,6 +93,14 @@ def test_after_a_restart_only_what_is_new_is_searched(chain: ScriptedChain) -> N
     chain.run(second)
 
 
+def test_the_last_block_is_searched_too(chain: ScriptedChain) -> None:
+    async def story() -> None:
+        assert scans(chain) == [(14, 14)]
+        assert followed(chain) == MADE[4:]
+
+    chain.run(story, factory_from_block=14)
+
+
 def test_long_ranges_are_searched_in_steps(chain: ScriptedChain) -> None:
     chain.add(25_000)
 

@@ -11,7 +11,17 @@ from recordings import answers
 from torq_relays import CollectingSink
 from torq_services.adapters import ADAPTERS, ExchangeAdapter, InstrumentStatus, Listed
 from torq_services.venues import load_session
-from torq_types import UNKNOWN_FEE, Decimal64, Error, ErrorCode, InstrumentMeta, StateInvalidation
+from torq_types import (
+    UNKNOWN_FEE,
+    Decimal64,
+    Error,
+    ErrorCode,
+    InstrumentId,
+    InstrumentMeta,
+    StateInvalidation,
+    UnknownSymbolError,
+    Venue,
+)
 
 TRADING, HALTED, DELISTED = (
     InstrumentStatus.TRADING,
@@ -255,6 +265,40 @@ def test_a_book_is_kept_under_the_exchange_s_own_symbol() -> None:
         book = adapter.books["BTC/USD"]
         adapter.use_listing(adapter.read_listing(kraken_list()))
         assert adapter.books["BTC/USD"] is book, "a second reading takes nothing away"
+
+
+def test_a_canonical_pair_finds_the_exchange_s_symbol() -> None:
+    """In the recorded lists of Coinbase and Binance, which spell pairs otherwise."""
+    for name, pair, symbol, path, body in (
+        (
+            "coinbase", "BTC/USD", "BTC-USD", COINBASE_PATH,
+            load_session("coinbase_advanced_2026-08").answers[COINBASE_PATH].encode(),
+        ),
+        (
+            "binance", "NKN/USDT", "NKNUSDT", BINANCE_PATH,
+            answers("binance_2021-10")[BINANCE_PATH],
+        ),
+    ):  # fmt: skip
+        adapter, _ = adapter_of(name, pair)
+        adapter.use_listing(adapter.read_listing({path: body}))
+        assert list(adapter.books) == [symbol]
+        base, quote = pair.split("/")
+        assert adapter.listing.symbol_of(base, quote) == symbol
+        assert adapter.listing.pair_of(adapter.books[symbol].book.instrument) == (base, quote)
+
+
+def test_an_identifier_of_another_exchange_or_nobody_s_has_no_pair() -> None:
+    adapter, _ = adapter_of("kraken", "BTC/USD")
+    adapter.use_listing(adapter.read_listing(kraken_list()))
+    for venue, symbol in ((Venue.COINBASE, "BTC/USD"), (Venue.KRAKEN, "ETH/USD")):
+        with pytest.raises(UnknownSymbolError, match=f"kraken lists no '{symbol}'"):
+            adapter.listing.pair_of(InstrumentId.pair(venue, symbol))
+
+
+def test_statuses_have_the_numbers_of_the_wire() -> None:
+    assert [(s.name, s.value) for s in InstrumentStatus] == [
+        ("UNKNOWN", 0), ("TRADING", 1), ("HALTED", 2), ("DELISTED", 3),
+    ]  # fmt: skip
 
 
 def test_a_book_that_is_listed_no_more_is_declared_stale() -> None:
