@@ -257,7 +257,7 @@ def test_times_are_read_digit_by_digit() -> None:
     ("text", "expected"),
     [
         ("0", 0), ("1", 1_000_000_000), ("1.5", 1_500_000_000), ("0.000001", 1000),
-        ("0.000000001", 1), ("0.1234567", 123_456_700),
+        ("0.000000001", 1), ("0.1234567", 123_456_700), ("0.12345", 123_450_000),
         ("18446744073.709551", 18446744073_709_551_000),
     ],
 )  # fmt: skip
@@ -276,6 +276,11 @@ def test_the_last_moment_that_fits_the_wire() -> None:
     assert milliseconds(0) == 0
     with pytest.raises(ValueError, match="found"):
         milliseconds(2**64 // 10**6 + 1)
+    moment = datetime.fromtimestamp(2**64 // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert rfc3339_nanoseconds(f"{moment}.{(2**64 - 1) % 10**9}Z") == 2**64 - 1
+    for text in (f"{moment}.{2**64 % 10**9}Z", "1969-12-31T23:59:59.999999999Z"):
+        with pytest.raises(ValueError, match="expected one from 1970 to 2554"):
+            rfc3339_nanoseconds(text)
 
 
 def test_numbers_of_the_exchange_fit_63_bits() -> None:

@@ -192,7 +192,10 @@ def test_a_reset_empties_the_book() -> None:
     assert [str(level.price) for level in (*bids, *asks)] == ["2", "1", "3", "4"]
 
 
-@pytest.mark.parametrize(("bid", "ask"), [("99.25", "101"), ("99", "101.25"), ("99.5", "101.25")])
+@pytest.mark.parametrize(
+    ("bid", "ask"),
+    [("99.25", "101"), ("99", "101.25"), ("99.0000000005", "101"), ("99", "101.00000000005")],
+)
 def test_both_sides_count_prices_in_the_finer_unit(bid: str, ask: str) -> None:
     book = OrderBook(BTC_USD)
     book.apply(snapshot(BTC_USD, levels((bid, "1.0123456789")), levels((ask, "1"))))
@@ -201,9 +204,9 @@ def test_both_sides_count_prices_in_the_finer_unit(bid: str, ask: str) -> None:
         assert Decimal(units).scaleb(book.price_exponent) == Decimal(price)
         assert str(level.price) == price
     assert book.quantity_exponent == -10
-    book.apply(delta(2, (), levels(("100.125", "0.012345678912"))))
+    book.apply(delta(2, (), levels(("100.12500000000025", "0.012345678912"))))
     assert [Decimal(units).scaleb(book.price_exponent) for units, _ in book.asks()] == [
-        Decimal("100.125"), Decimal(ask),
+        Decimal("100.12500000000025"), Decimal(ask),
     ]  # fmt: skip
     assert [Decimal(units).scaleb(book.price_exponent) for units, _ in book.bids()] == [
         Decimal(bid)
