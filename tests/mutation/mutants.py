@@ -15,8 +15,10 @@ from operators import OPERATORS, Position
 
 __all__ = ["Mutant", "draw"]
 
-_TUNING: Final = re.compile(r"^_?[A-Z0-9_]*(SECONDS|BYTES|MS|NS|PAUSE|ATTEMPTS)\b[^=]*=")
-"""A patience or a buffer that is one larger is no fault."""
+_TUNING: Final = re.compile(
+    r"^@lru_cache\(|^_?[A-Z0-9_]*(SECONDS|BYTES|MS|NS|PAUSE|ATTEMPTS)\b[^=]*="
+)
+"""A patience, a buffer or a cache that is one larger is no fault."""
 _TALK: Final = re.compile(r"^\s*(_?log(ger)?\.|raise |f?\"|__all__|class )")
 """What is only said: log lines, the words of an error, what a class promises to type checkers."""
 

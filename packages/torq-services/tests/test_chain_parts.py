@@ -13,6 +13,7 @@ import pytest
 from eth_utils.crypto import keccak
 from pool_messages import POOL, TOKENS, block_hash, state, sync
 from scripted_chain import log_of, word
+from structlog.testing import capture_logs
 
 from torq_codec import format_instrument
 from torq_codec.dex import parse_log, topics_of
@@ -272,7 +273,9 @@ def test_a_cache_that_is_not_as_it_was_written_is_not_believed(
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new))
-    again = MetadataCache(path)
+    with capture_logs() as logs:
+        again = MetadataCache(path)
+    assert [(log["log_level"], log["path"]) for log in logs] == [("warning", str(path))]
     assert (again.is_rebuilt, again.get(POOL), again.scanned) == (True, None, {})
 
 

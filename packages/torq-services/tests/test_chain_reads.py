@@ -281,6 +281,11 @@ def test_an_answer_that_is_too_short_is_no_pool_s(node: Contracts) -> None:
     assert run(read_metadata(node, pool_id(Venue.UNISWAP_V2), VAULT)).decimals == (18, 0)
 
 
+def test_what_metadata_leaves_out_is_nothing() -> None:
+    bare = PoolMetadata(pool_id(Venue.UNISWAP_V2), (A, B), (18, 6))
+    assert bare == PoolMetadata(bare.instrument, (A, B), (18, 6), 0, 1_000_000, 0, (), ())
+
+
 def test_tokens_are_told_with_their_smallest_units() -> None:
     metadata = PoolMetadata(pool_id(Venue.UNISWAP_V2), (A, B), (18, 6), symbols=("WETH", ""))
     none = Decimal64(0, 0)

@@ -131,6 +131,13 @@ def test_kraken_s_depth_can_be_chosen(name: str) -> None:
         started(name, "A/B", levels=11)
 
 
+def test_a_rest_request_counts_once_where_nothing_else_is_said() -> None:
+    for name in ("gemini", "kraken"):
+        fetch = started(name, "A/B")[0].audit_request("A/B")
+        assert fetch is not None
+        assert fetch.weight == 1
+
+
 def test_who_only_speaks_when_asked_is_asked() -> None:
     found = {name: started(name, "A/B")[0].keepalive() for name in ADAPTERS}
     assert found.pop("binance") == '{"method":"LIST_SUBSCRIPTIONS","id":2}'

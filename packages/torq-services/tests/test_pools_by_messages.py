@@ -131,6 +131,13 @@ def test_a_state_in_the_middle_of_a_block_has_the_logs_up_to_the_one_it_names() 
     assert (reserve_of(market), market.faults["repeated"]) == (101, 1)
 
 
+def test_a_state_at_the_end_of_a_block_has_all_of_its_logs() -> None:
+    entry = PoolEntry(POOL, 4)
+    entry.load(state(100, 10))
+    assert not entry.take(sync(50, 10, 7), 10, 7)
+    assert entry.take(sync(50, 11, 0), 11, 0)
+
+
 def test_who_asks_for_a_pool_learns_why_there_is_none() -> None:
     market = PoolMarket()
     with pytest.raises(StalePoolError, match=f"no state of the pool 0x{'09' * 20} was seen"):

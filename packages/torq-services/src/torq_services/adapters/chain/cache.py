@@ -94,7 +94,6 @@ class MetadataCache:
         except (msgspec.DecodeError, ValueError, IdentifierError) as error:
             self.is_rebuilt = True
             self._pools.clear()
-            self.scanned.clear()
             structlog.get_logger().warning(
                 "pool metadata on disk is damaged; reading it from the chain again",
                 path=str(self._path), reason=str(error),
