@@ -59,11 +59,13 @@ def test_as_near_as_the_closed_form_in_a_few_steps(per_mille: int, steps: int, s
             assert CountingPool.asked <= 2 * steps
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(6))
 def test_the_search_takes_few_steps_whatever_the_family(index: int) -> None:
     others: list[Pool] = [
         stable(2, (10**24, 3 * 10**24)), stable(2, (3 * 10**24, 10**24)),
         weighted(2, (5 * 10**24, 10**24)), ranged(2, (0, 1), 700, [(-9000, 9000, 10**25)]),
+        # At its best thirty per cent of the pool are taken, the most that it sells.
+        weighted(2, (10**24, 10**24)), stable(2, (10**20, 10**24)),
     ]  # fmt: skip
     pools: tuple[Pool, ...] = (counting(pair(1, (0, 1), (10**24, 10**24))), others[index])
     most = 0

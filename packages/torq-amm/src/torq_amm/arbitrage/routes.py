@@ -65,9 +65,8 @@ class Routes:
             for row in list(self._found(direction)):
                 self._note(direction, row, is_gone=True)
             self._rows.pop(direction, None)
-        for hops in range(3, self.max_hops + 1):
-            self._arrays.pop((pair, hops), None)
-            self._arrays.pop((pair ^ 1, hops), None)
+            for hops in (3, 4):
+                self._arrays.pop((direction, hops), None)
         token_in, token_out = self._ends[pair]
         del self._leaving[token_in][token_out]
         del self._leaving[token_out][token_in]

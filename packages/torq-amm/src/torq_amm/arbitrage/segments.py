@@ -64,9 +64,9 @@ class Piece(msgspec.Struct, frozen=True):
 
         There the slope ``a * b / (b + c * x)**2`` is 1.
         """
-        if self.a <= self.b or not self.c:
+        if not self.c:
             return 0
-        return (isqrt(self.a * self.b) - self.b) // self.c
+        return max(0, isqrt(self.a * self.b) - self.b) // self.c
 
 
 class Segment(msgspec.Struct, frozen=True):
