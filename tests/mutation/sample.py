@@ -6,6 +6,7 @@ import argparse
 import os
 import queue
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -115,20 +116,30 @@ def _environment(work: Path) -> dict[str, str]:
 
 
 def _pytest(work: Path, *arguments: str, seconds: float | None = None) -> tuple[int, str]:
-    """Exit status and output; -1 when it took too long, and was killed with all its children."""
+    """Exit status and output; -1 when it took ``seconds`` of a processor, and was killed.
+
+    Of a processor, not of the clock: a busy machine kills no mutant. What waits for ever is given
+    up after ten times as long.
+    """
+
+    def limit() -> None:
+        if seconds is not None:
+            most = int(seconds) + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
          *arguments],
-        cwd=work, env=_environment(work), start_new_session=True,
+        cwd=work, env=_environment(work), start_new_session=True, preexec_fn=limit,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        output, _ = process.communicate(timeout=seconds)
+        output, _ = process.communicate(timeout=None if seconds is None else 10 * seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.communicate()
         return -1, ""
-    return process.returncode, output
+    return (-1 if process.returncode < 0 else process.returncode), output
 
 
 def _reach(package: str, work: Path) -> Reach:
