@@ -40,6 +40,11 @@ def long_run(request: pytest.FixtureRequest) -> None:
         pytest.skip("takes many minutes; run with --long")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole instances first, for they take longest; the rest fits in beside and behind them."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e"))
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Say in closing what was not tested for want of a component, and how to get it."""
     wanted: Counter[str] = Counter()

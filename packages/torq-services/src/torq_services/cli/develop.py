@@ -57,7 +57,9 @@ def run_tests(
     runtime_dir: RuntimeDir = None,
 ) -> None:
     """Run the whole test suite, in parallel. The tests make their own instances."""
-    command = [sys.executable, "-m", "pytest", "-n", "auto", *(arguments or [])]
+    # Who is done early takes from what the others have before them.
+    command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"]
+    command += arguments or []
     raise typer.Exit(subprocess.run(command, cwd=_root(), check=False).returncode)
 
 
