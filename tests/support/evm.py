@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -228,15 +230,22 @@ def running_anvil(*arguments: str) -> Iterator[Anvil]:
 
 @contextmanager
 def connected(node: Anvil) -> Iterator[Chain]:
-    """A chain over an anvil's HTTP."""
-    with httpx.Client(base_url=node.http, timeout=60) as client:
+    """A chain over an anvil's HTTP.
 
-        def request(method: str, parameters: Sequence[Any]) -> Any:
-            answer = client.post("", json=_request(method, parameters)).json()
-            if "error" in answer:
-                raise RevertedError(answer["error"])
-            return answer["result"]
+    The standard library's client: thousands of small requests a test are made in a tenth of what
+    a client with more to offer takes for them.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
 
+    def request(method: str, parameters: Sequence[Any]) -> Any:
+        body = json.dumps(_request(method, parameters))
+        connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        if "error" in answer:
+            raise RevertedError(answer["error"])
+        return answer["result"]
+
+    with contextlib.closing(connection):
         yield Chain(request, has_anvil=True)
 
 
