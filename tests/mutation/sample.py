@@ -70,6 +70,12 @@ class Equivalent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
+def known_equivalents() -> list[Equivalent]:
+    """Those of ``equivalent.toml``."""
+    text = (Path(__file__).parent / "equivalent.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, list[Equivalent]])["mutants"]
+
+
 def main() -> int:
     """Draw, run, report; exit status 1 when a mutant survived that is not known as equivalent."""
     chosen = _arguments()
@@ -227,10 +233,7 @@ def _try(work: Path, module: str, mutant: Mutant, reach: Reach) -> Verdict:
 
 
 def _report(verdicts: list[Verdict], seed: int) -> int:
-    known = msgspec.toml.decode(
-        (Path(__file__).parent / "equivalent.toml").read_bytes(), type=dict[str, list[Equivalent]]
-    )["mutants"]
-    equivalent = {(each.module, each.before, each.after) for each in known}
+    equivalent = {(each.module, each.before, each.after) for each in known_equivalents()}
     rows: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         mutant = verdict.mutant
