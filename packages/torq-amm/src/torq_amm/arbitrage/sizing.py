@@ -140,25 +140,36 @@ def _climb(
     """From ``start`` to where no step of the coarsest token to either side earns more.
 
     An equal profit is no reason to move on: on the plateaus that rounding leaves, the moves would
-    all be used up.
+    all be used up. A move that was one is tried again, twice as far each time: where a pool runs
+    dry, profit rises to the very end, and the start may lie far from it.
     """
-    coarsest, best_step = _coarsest(cycle, pools, start)
+    coarsest, centre = _coarsest(cycle, pools, start)
     tried: dict[int, Sizing | None] = {}
     best: Sizing | None = None
+    best_step = centre
+
+    def is_better(step: int) -> bool:
+        nonlocal best, best_step
+        if step <= 0 or step in tried:
+            return False
+        tried[step] = sizing = _at(cycle, pools, coarsest, step)
+        if sizing is None or (best is not None and sizing.profit <= best.profit):
+            return False
+        best, best_step = sizing, step
+        return True
+
     is_noisy = any(isinstance(pools[hop.pool], WeightedPool) for hop in cycle.hops)
     for _ in range(_CLIMBS) if is_noisy else count():
         centre = best_step
         for distance in range(window + 1):
             for step in (centre - distance, centre + distance):
-                if step <= 0 or step in tried:
-                    continue
-                tried[step] = sizing = _at(cycle, pools, coarsest, step)
-                if sizing is not None and (best is None or sizing.profit > best.profit):
-                    best, best_step = sizing, step
-                    if sizing.profit == bound:
-                        return best
+                if is_better(step) and best is not None and best.profit == bound:
+                    return best
         if best_step == centre:
             break
+        stride = 2 * (best_step - centre)
+        while is_better(best_step + stride):
+            stride *= 2
     return best
 
 
