@@ -138,7 +138,7 @@ def test_more_than_the_eight_places_that_books_begin_with(
     lots = ("0.0000000000001",) * 2
     found = best_crossing(*legs(levels(*asks), levels(*bids), lots=lots), PLENTY)
     assert found is not None
-    size = min(sum(Fraction(quantity) for _, quantity in side) for side in (asks, bids))
+    size = min(sum((Fraction(text) for _, text in side), Fraction(0)) for side in (asks, bids))
     cost, proceeds = (worth(list(levels(*side)), size) for side in (asks, bids))
     assert cost is not None
     assert proceeds is not None
