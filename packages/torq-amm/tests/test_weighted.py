@@ -164,6 +164,7 @@ def test_an_exchange_is_the_quote_of_either_side() -> None:
     # A unit may buy nothing; a thousand million of them would have bought something.
     nothing = pool.swap_exact_in(TOKENS[1], 1, TOKENS[2])
     assert pool.apply(moved(BalanceChange.EXCHANGE, (1, 1, 0), (2, 0, 0))) == nothing.pool_after
+    assert pool.apply(moved(BalanceChange.EXCHANGE, (2, 0, 0), (1, 1, 0))) == nothing.pool_after
     with pytest.raises(PoolStateError, match="would have bought"):
         pool.apply(moved(BalanceChange.EXCHANGE, (1, 10**9, 0), (2, 0, 0)))
     # What has one side only is no swap that could be checked.
