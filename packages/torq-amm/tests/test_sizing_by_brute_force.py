@@ -131,6 +131,23 @@ def test_no_input_within_the_window_is_better(seed: int) -> None:
             assert max(profit(cycle, order, amount) for amount in near) == best.profit
 
 
+@pytest.mark.parametrize("places", [9, 18, 24])
+def test_where_a_pool_runs_dry_the_search_goes_to_the_end(places: int) -> None:
+    """Every unit earns more, up to the last one that the range takes; the start is far from it.
+
+    By the pool's own swap to the end of its range: what it takes there, and not a unit more.
+    """
+    depth = 10**places
+    shallow = ranged(1, (0, 1), 0, [(-10, 10, 100 * depth)])
+    deep = stable(2, (10 * depth, 300 * depth))
+    pools = deep, shallow
+    cycle, best = size(*pools)
+    assert best is not None
+    most = shallow.swap_exact_in(TOKENS[1], 10**40).amount_in
+    assert 0 <= most - best.amounts[1] <= 2
+    assert profit(cycle, pools, best.amount_in + 2) <= best.profit
+
+
 def test_a_wider_window_finds_no_less() -> None:
     positions = [(0, 10, 10**8), (-5000, 5000, 10**9)]
     pools = ranged(1, (0, 1), 27, positions), ranged(2, (0, 1), 0, positions)

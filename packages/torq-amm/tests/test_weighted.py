@@ -161,6 +161,12 @@ def test_an_exchange_is_the_quote_of_either_side() -> None:
         pool.apply(moved(BalanceChange.EXCHANGE, (1, bought.amount_in, 0), (0, -2 * 10**18, 0)))
     with pytest.raises(PoolStateError, match="30 %"):
         pool.apply(moved(BalanceChange.EXCHANGE, (1, 2 * 10**12, 0), (0, -(10**18), 0)))
+    # A unit may buy nothing; a thousand million of them would have bought something.
+    nothing = pool.swap_exact_in(TOKENS[1], 1, TOKENS[2])
+    assert pool.apply(moved(BalanceChange.EXCHANGE, (1, 1, 0), (2, 0, 0))) == nothing.pool_after
+    assert pool.apply(moved(BalanceChange.EXCHANGE, (2, 0, 0), (1, 1, 0))) == nothing.pool_after
+    with pytest.raises(PoolStateError, match="would have bought"):
+        pool.apply(moved(BalanceChange.EXCHANGE, (1, 10**9, 0), (2, 0, 0)))
     # What has one side only is no swap that could be checked.
     assert pool.apply(moved(BalanceChange.EXCHANGE, (1, 5, 0))).balances[1] == 3 * 10**12 + 5
     assert pool.apply(moved(BalanceChange.EXCHANGE, (1, -5, 0))).balances[1] == 3 * 10**12 - 5

@@ -122,6 +122,31 @@ def test_lots_of_both_venues_are_taken_from_the_end() -> None:
     assert text(found)[0] == Fraction("1.3")
 
 
+@pytest.mark.parametrize(
+    ("asks", "bids"),
+    [
+        ((("0.0000000123", "900"), ("0.0000000135", "500")), (("0.00000002", "1000"),)),
+        ((("0.00000001", "1000"),), (("0.0000000177", "900"), ("0.0000000165", "300"))),
+        ((("100.5", "0.5000000000001"),), (("100.6", "2"),)),
+        ((("100.5", "2"),), (("100.6", "0.5000000000001"),)),
+    ],
+)
+def test_more_than_the_eight_places_that_books_begin_with(
+    asks: tuple[tuple[str, str], ...], bids: tuple[tuple[str, str], ...]
+) -> None:
+    """Of a token worth nearly nothing one venue counts prices in finer units, or sizes."""
+    lots = ("0.0000000000001",) * 2
+    found = best_crossing(*legs(levels(*asks), levels(*bids), lots=lots), PLENTY)
+    assert found is not None
+    size = min(sum((Fraction(text) for _, text in side), Fraction(0)) for side in (asks, bids))
+    cost, proceeds = (worth(list(levels(*side)), size) for side in (asks, bids))
+    assert cost is not None
+    assert proceeds is not None
+    assert Fraction(found.size.to_decimal()) == size
+    assert amount(found, "cost") == cost
+    assert amount(found, "gross") == amount(found, "net") == proceeds - cost
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_either_venue_s_minimum_counts(side: int) -> None:
     for least, is_enough in (("1.2", True), ("1.20000000001", False), ("2", False)):

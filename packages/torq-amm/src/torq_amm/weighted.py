@@ -148,7 +148,7 @@ class WeightedPool(msgspec.Struct, frozen=True):
     def _check_exchange(self, event: PoolBalanceChange) -> None:
         """Whichever way the trader fixed the amounts, one of the two quotes is the log's."""
         gained = next((c for c in event.changes if c.amount > 0), None)
-        lost = next((c for c in event.changes if c.amount < 0), None)
+        lost = next((c for c in event.changes if c.amount <= 0), None)
         if gained is None or lost is None:
             return
         token_in, token_out = self.tokens[self._index(gained)], self.tokens[self._index(lost)]

@@ -123,7 +123,6 @@ class PoolGraph:
             if len(self._of_pair) > len(self._best):
                 more = np.full(max(64, len(self._of_pair)), -inf)
                 self._best = np.concatenate([self._best, more])
-            self._routes.connect(pair)
             hop = Hop(pool.instrument, pool.tokens[first], pool.tokens[second])
             edge = _Edge(len(self._weights), pair, hop)
             self._weights.append(-inf)

@@ -29,6 +29,7 @@ class Routes:
             raise ValueError(f"cycles have 2 to 4 hops; found max_hops={max_hops}")
         self.max_hops = max_hops
         self._ends: list[tuple[int, int]] = []
+        self._numbers: dict[tuple[int, int], int] = {}
         self._leaving: dict[int, dict[int, int]] = {}
         """By token: the tokens next to it, and the pairs that lead there."""
         self._rows: dict[int, dict[int, Rows]] = {}
@@ -44,11 +45,14 @@ class Routes:
         return list(self._leaving.get(token, ()))
 
     def add(self, token_in: int, token_out: int) -> int:
-        """The number of a pair, new or not; numbers count up from 0."""
-        known = self.pair(token_in, token_out)
+        """The number of a pair, new, known or back again; numbers count up from 0."""
+        known = self._numbers.get((token_in, token_out))
         if known is not None:
+            self.connect(known)
             return known
         number = len(self._ends)
+        self._numbers[token_in, token_out] = number
+        self._numbers[token_out, token_in] = number + 1
         self._ends += (token_in, token_out), (token_out, token_in)
         self._connect(number)
         return number

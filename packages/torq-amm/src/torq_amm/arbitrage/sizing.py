@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from math import isqrt
 
 import msgspec
@@ -11,13 +12,15 @@ from torq_amm.arbitrage.bracketing import bracketed
 from torq_amm.arbitrage.cycles import Cycle, Sizing, quote_exact_in, quote_exact_out
 from torq_amm.arbitrage.segments import Segment, segments_of
 from torq_amm.swapping import Pool
+from torq_amm.weighted import WeightedPool
 from torq_types import InstrumentId, SwapError
 
 __all__ = ["Estimate", "Sizing", "best_input", "estimate", "refine"]
 
 _WINDOW = 8
 _CLIMBS = 32
-"""How often the search may move on: where a formula's noise rises and falls, there is no end."""
+"""How often the search may move on with a weighted pool, whose noise rises and falls without end.
+All others move on until nothing earns more: every move adds a unit, and no pool pays for ever."""
 
 
 def best_input(
@@ -33,9 +36,8 @@ def best_input(
     by piece for concentrated ones, by bracketing for all others) is where the search in integers
     begins. It counts in steps of the coarsest token of the cycle, for every amount of which it
     takes the least input that buys it: an input between two steps pays more for the same. It ends
-    when none of ``window`` steps to either side earns more, when nothing possibly could, or after
-    32 moves, each of which goes on twice as far for as long as that earns more. Farther away an
-    input may earn more by what rounding takes, about a unit of each token on the way. With
+    when none of ``window`` steps to either side earns more, or when nothing possibly could. Farther
+    away an input may earn more by what rounding takes, about a unit of each token on the way. With
     weighted pools the search ends within the noise of their power function, which knows 14 digits.
     """
     found = estimate(cycle, pools)
@@ -138,13 +140,15 @@ def _climb(
     """From ``start`` to where no step of the coarsest token to either side earns more.
 
     An equal profit is no reason to move on: on the plateaus that rounding leaves, the moves would
-    all be used up.
+    all be used up. A move that was one is tried again, twice as far each time: where a pool runs
+    dry, profit rises to the very end, and the start may lie far from it.
     """
-    coarsest, best_step = _coarsest(cycle, pools, start)
+    coarsest, centre = _coarsest(cycle, pools, start)
     tried: dict[int, Sizing | None] = {}
     best: Sizing | None = None
+    best_step = centre
 
-    def earns_more(step: int) -> bool:
+    def is_better(step: int) -> bool:
         nonlocal best, best_step
         if step <= 0 or step in tried:
             return False
@@ -154,17 +158,17 @@ def _climb(
         best, best_step = sizing, step
         return True
 
-    for _ in range(_CLIMBS):
+    is_noisy = any(isinstance(pools[hop.pool], WeightedPool) for hop in cycle.hops)
+    for _ in range(_CLIMBS) if is_noisy else count():
         centre = best_step
         for distance in range(window + 1):
             for step in (centre - distance, centre + distance):
-                if earns_more(step) and best is not None and best.profit == bound:
+                if is_better(step) and best is not None and best.profit == bound:
                     return best
         if best_step == centre:
             break
-        # The top may be far where the estimate is poor: in great strides, as far as they lead up.
         stride = 2 * (best_step - centre)
-        while earns_more(best_step + stride):
+        while is_better(best_step + stride):
             stride *= 2
     return best
 

@@ -172,8 +172,8 @@ class CrossExchange(Strategy):
         return quiet_ns > self._limits.max_quiet_ns
 
     def _is_enough(self, crossing: Crossing) -> bool:
-        least = self._limits.min_net
-        return crossing.net > 0 and compare(crossing.net, crossing.exponent, least) >= 0
+        # Every crossing earns something: best_crossing gives no other.
+        return compare(crossing.net, crossing.exponent, self._limits.min_net) >= 0
 
 
 def _signal(pair: Pair, crossing: Crossing, stage: Stage) -> tuple[TLV, ...]:
