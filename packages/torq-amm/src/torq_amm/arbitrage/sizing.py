@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import count
 from math import isqrt
 
 import msgspec
@@ -18,9 +17,10 @@ from torq_types import InstrumentId, SwapError
 __all__ = ["Estimate", "Sizing", "best_input", "estimate", "refine"]
 
 _WINDOW = 8
-_CLIMBS = 32
-"""How often the search may move on with a weighted pool, whose noise rises and falls without end.
-All others move on until nothing earns more: every move adds a unit, and no pool pays for ever."""
+_NOISY_CLIMBS = 32
+"""How often the search may move on with a weighted pool, whose noise rises and falls without end."""
+_CLIMBS = 1000
+"""With all others it ends far earlier by itself; whatever a formula does, nobody waits for ever."""
 
 
 def best_input(
@@ -159,7 +159,7 @@ def _climb(
         return True
 
     is_noisy = any(isinstance(pools[hop.pool], WeightedPool) for hop in cycle.hops)
-    for _ in range(_CLIMBS) if is_noisy else count():
+    for _ in range(_NOISY_CLIMBS if is_noisy else _CLIMBS):
         centre = best_step
         for distance in range(window + 1):
             for step in (centre - distance, centre + distance):
