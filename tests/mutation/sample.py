@@ -125,7 +125,7 @@ def _pytest(work: Path, *arguments: str, seconds: float | None = None) -> tuple[
     """Exit status and output; -1 when it took ``seconds`` of a processor, and was killed.
 
     Of a processor, not of the clock: a busy machine kills no mutant. What waits for ever is given
-    up after ten times as long.
+    up after three times as long.
     """
 
     def limit() -> None:
@@ -140,7 +140,7 @@ def _pytest(work: Path, *arguments: str, seconds: float | None = None) -> tuple[
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        output, _ = process.communicate(timeout=None if seconds is None else 10 * seconds)
+        output, _ = process.communicate(timeout=None if seconds is None else 3 * seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.communicate()

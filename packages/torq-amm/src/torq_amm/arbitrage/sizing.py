@@ -18,7 +18,7 @@ __all__ = ["Estimate", "Sizing", "best_input", "estimate", "refine"]
 
 _WINDOW = 8
 _NOISY_CLIMBS = 32
-"""How often the search may move on with a weighted pool, whose noise rises and falls without end."""
+"""How often the search may move on with a weighted pool, whose noise has no end."""
 _CLIMBS = 1000
 """With all others it ends far earlier by itself; whatever a formula does, nobody waits for ever."""
 
