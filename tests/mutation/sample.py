@@ -34,7 +34,7 @@ _ROOMS: Final = {"torq-services": ("state", "strategies", "adapters", "nodes")}
 """Of this package, only these are sampled: the rest joins processes, which no unit test sees."""
 _FEWEST_LINES: Final = 8
 _WORKERS: Final = 2
-_LEAST_SECONDS: Final = 30
+_LEAST_SECONDS: Final = 20
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -216,14 +216,16 @@ def _try(work: Path, module: str, mutant: Mutant, reach: Reach) -> Verdict:
     tests = reach.of(module, mutant)
     if not tests:
         return Verdict(module, mutant, killed=False, how="no test comes here")
-    usual = sum(reach.seconds.get(test, 0) for test in tests)
+    took_before = [reach.seconds.get(test, 0) for test in tests]
+    limit = _LEAST_SECONDS + 4 * sum(took_before)
+    each = f"--timeout={_LEAST_SECONDS + 4 * max(took_before):.0f}"
     path = work / module
     original = path.read_text()
     path.write_text(mutant.code)
     started = time.monotonic()
     try:
         status, _ = _pytest(
-            work, "-x", "-p", "no:xdist", *tests, seconds=_LEAST_SECONDS + 4 * usual
+            work, "-x", "-p", "no:xdist", each, "--timeout-method=thread", *tests, seconds=limit
         )
     finally:
         path.write_text(original)
