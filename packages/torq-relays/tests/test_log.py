@@ -17,6 +17,7 @@ from samples import trade
 from torq_codec import MessageBuilder, iter_messages
 from torq_relays import DiskLog, RingLog, default_runtime_dir, prepare, socket_path
 from torq_relays.log.disk import FsyncPolicy
+from torq_relays.log.recovery import recover_ledger
 from torq_types import ConfigError, Domain, LogError
 
 
@@ -271,3 +272,84 @@ def test_a_socket_path_past_the_kernels_limit_is_refused_by_name() -> None:
     assert socket_path(Domain.MARKET_DATA, base)
     with pytest.raises(ConfigError, match="108 bytes; the kernel allows 107"):
         socket_path(Domain.MARKET_DATA, base + "x")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut at a boundary", "cut in a header"])
+def test_a_segment_in_the_middle_that_is_not_whole_is_an_error_that_says_where(
+    tmp_path: Path, damage: str
+) -> None:
+    """Not an endless search for its rest, and no crash."""
+    log = DiskLog(tmp_path / "log", segment_size=200)
+    for number in range(1, 13):
+        log.append(message(number))
+    log.close()
+    segments = sorted((tmp_path / "log").glob("*.torqlog"))
+    assert len(segments) > 2
+    size = len(message(1))
+    if damage == "missing":
+        segments[1].unlink()
+    else:
+        os.truncate(segments[1], size if damage == "cut at a boundary" else size + 10)
+    again = DiskLog(tmp_path / "log", segment_size=200)
+    with pytest.raises(LogError, match=r"a segment is missing, or was cut|ends in its header"):
+        recover_ledger(again)
+    again.close()
+
+
+def test_a_disk_that_cannot_be_read_is_a_log_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = DiskLog(tmp_path / "log")
+    log.append(message(1))
+
+    def broken(descriptor: int, size: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    with pytest.raises(LogError, match="Input/output error"):
+        log.read_messages(0, 100)
+    monkeypatch.undo()
+    log.close()
+
+
+def test_what_a_predecessor_wrote_is_durable_before_anything_is_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have died between writing and the disk."""
+    log = DiskLog(tmp_path / "log", fsync="always")
+    log.append(message(1))
+    log.close()
+    synced: list[int] = []
+    original = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(descriptor)
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    DiskLog(tmp_path / "log", fsync="always").close()
+    opened = len(synced)
+    synced.clear()
+    DiskLog(tmp_path / "log", fsync="never").close()
+    assert opened == len(synced) + 2  # the segment and the folder
+
+
+def test_an_error_of_the_disk_s_own_thread_is_not_forgotten_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = DiskLog(tmp_path / "log", fsync="interval", interval_ms=0)
+    log.append(message(1))
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    log.sync()
+    assert log._syncing is not None
+    with pytest.raises(OSError, match="Input/output error"):
+        log._syncing.result(60)
+    monkeypatch.undo()
+    with pytest.raises(LogError, match="cannot make"):
+        log.finish()
+    assert log.durable == 0
+    log.close()

@@ -539,10 +539,14 @@ def test_an_event_loop_that_ends_lets_go_of_the_source(runtime_dir: Path) -> Non
         assert len(kept) == 2
 
 
-def test_a_signal_handler_that_sends_while_the_relay_is_searched_for(runtime_dir: Path) -> None:
+NESTED = "in the middle of another call"
+
+
+def test_a_signal_handler_cannot_send_in_the_middle_of_a_call(runtime_dir: Path) -> None:
+    """Its message would overtake the one under way, which the relay would drop as a repeat."""
     with running_relay(SIGNAL, runtime_dir):
         publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir, timeout=60)
-    sent: list[int] = []
+    refused: list[str] = []
     again: list[AbstractContextManager[Any]] = []
 
     def pause(seconds: float) -> None:
@@ -550,22 +554,101 @@ def test_a_signal_handler_that_sends_while_the_relay_is_searched_for(runtime_dir
         monkeypatch.undo()
         again.append(running_relay(SIGNAL, runtime_dir))
         again[0].__enter__()
-        sent.append(publisher.send(identity(1)))
+        for call in (
+            lambda: publisher.send(identity(1)),
+            lambda: publisher.send_many([identity(1)]),
+            lambda: publisher.send_messages([(identity(1),)]),
+            lambda: publisher.flush(),
+        ):
+            with pytest.raises(TransportError, match=NESTED) as raised:
+                call()
+            refused.append(str(raised.value))
 
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr("torq_relays.client.blocking_wire.time.sleep", pause)
     try:
-        sent.append(publisher.send(identity(2)))
+        assert publisher.send(identity(2)) == 1
+        publisher.send(identity(3))
         publisher.flush()
+        assert len(refused) == 4
         reader = Subscriber.connect(SIGNAL, runtime_dir=runtime_dir, start="earliest")
-        assert sorted(numbers(Blocking().read(reader, 2))) == [1, 2]
-        assert len(sent) == 2
+        assert numbers(Blocking().read(reader, 2)) == [2, 3]
         assert publisher.session.error_count == 0
         reader.close()
         publisher.close()
     finally:
         monkeypatch.undo()
         again[0].__exit__(None, None, None)
+
+
+def test_an_iterable_that_sends_is_told_so(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+
+        def sending() -> Iterator[SignalIdentity]:
+            yield identity(1)
+            publisher.send(identity(2))
+
+        with pytest.raises(TransportError, match=NESTED):
+            publisher.send_many(sending())
+        publisher.send(identity(3))
+        publisher.flush()
+        assert relay.ledger.counts[7].holes == 0
+        assert relay.ledger.tracker.last(7) == 1
+        publisher.close()
+
+
+def test_a_number_of_a_message_that_is_nowhere_is_given_back(runtime_dir: Path) -> None:
+    """A handler raises between the message's number and its place among those that are kept."""
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        publisher._core.collected += publisher.session.encode(identity(1))
+        encode = publisher.session.encode
+
+        def interrupted(*tlvs: Any) -> bytes:
+            encode(*tlvs)
+            raise KeyboardInterrupt
+
+        publisher.session.encode = interrupted  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            publisher.send(identity(2))
+        publisher.session.encode = encode  # type: ignore[method-assign]
+        assert publisher.send(identity(3)) == 2
+        publisher.flush()
+        assert relay.ledger.tracker.last(7) == 2
+        assert relay.ledger.counts[7].holes == 0
+        publisher.close()
+
+
+def test_nothing_is_written_behind_what_a_stuck_relay_took_in_part(runtime_dir: Path) -> None:
+    """The socket is full for longer than the publisher's patience, then the relay goes on."""
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir, timeout=1)
+        sound = publisher._wire.socket
+        assert sound is not None
+
+        class Stuck:
+            """Takes ten bytes, and then nothing in time."""
+
+            def sendall(self, data: bytes) -> None:
+                cast("socket.socket", sound).sendall(bytes(data)[:10])
+                raise TimeoutError("timed out")
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(sound, name)
+
+        for publish in (
+            lambda: publisher.send_many([identity(1)]),
+            lambda: publisher._core.collected.__iadd__(publisher.session.encode(identity(2))),
+        ):
+            publisher._wire.socket = cast("Any", Stuck())
+            publish()
+            publisher.flush(60)
+            sound = publisher._wire.socket
+            assert sound is not None
+        assert relay.ledger.tracker.last(7) == 2
+        assert relay.ledger.counts[7].holes == 0
+        publisher.close()
 
 
 def test_what_a_blocking_send_could_not_deliver_is_delivered_once(runtime_dir: Path) -> None:
@@ -808,6 +891,19 @@ def test_uvloop_and_a_relay_that_has_just_gone(runtime_dir: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(send_on())
+
+
+async def test_what_a_batch_could_not_pass_on_waits_on(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = await AsyncPublisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        sink = BatchingSink(publisher, lambda: 0, max_messages=4)
+        for number in range(3):
+            sink.send(identity(number))
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            await asyncio.to_thread(sink.send, identity(3))  # the fourth: it would be passed on
+        await sink.flush()
+        assert relay.ledger.tracker.last(7) == 4
+        await publisher.close()
 
 
 async def test_a_bad_message_costs_a_batch_no_other(runtime_dir: Path) -> None:

@@ -79,6 +79,7 @@ class AsyncPublisher(PublisherFace):
         self._require_room()
         rest = iter(tlvs)
         while some := list(itertools.islice(rest, MANY)):
+            self._require_room()
             self._write(self._session.encode_each(some))
         return self._session.sequence
 
@@ -116,6 +117,8 @@ class AsyncPublisher(PublisherFace):
         link.require_open("publisher")
         self._end_turn()
         last = session.sequence  # others may go on sending
+        if not seconds:
+            await asyncio.sleep(0)  # what the relay has said already is heard
         if session.is_flushed(last):
             return
         self._transmit(session.ask())
@@ -204,7 +207,8 @@ class AsyncPublisher(PublisherFace):
             self._task.cancel()
             try:
                 # Not 'await': a cancellation of ours must not be taken for that of the task.
-                await asyncio.wait([self._task])
+                if self._task.get_loop() is asyncio.get_running_loop():
+                    await asyncio.wait([self._task])
             finally:
                 self._hang_up()
         self._hang_up()
@@ -233,6 +237,7 @@ class AsyncPublisher(PublisherFace):
                 return await self._begin()
             except (OSError, TransportError) as error:
                 self._core.link.problem = str(error)
+                self._hang_up()
             await asyncio.sleep(self._core.link.next_pause())
 
     async def _begin(self) -> asyncio.StreamReader:
@@ -261,6 +266,9 @@ class AsyncPublisher(PublisherFace):
         try:
             while self._spare is not None and (chunk := self._spare.recv(_RECEIVE)):
                 self._session.receive(chunk)
+        except BlockingIOError:
+            return  # that was all
         except (OSError, TransportError) as error:
             self._core.link.problem = str(error)
-        self._progress.set()
+        finally:
+            self._progress.set()

@@ -74,6 +74,9 @@ class BlockingWire:
         """Raises :class:`ConnectionLostError`."""
         try:
             self._connected().sendall(data)
+        except TimeoutError as error:  # part of it may be written: nothing goes behind that
+            self.hang_up()
+            raise self._lost(error) from error
         except OSError as error:
             raise self._lost(error) from error
 

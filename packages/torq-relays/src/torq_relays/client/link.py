@@ -154,6 +154,10 @@ class Link:
             )
         return left
 
+    def was_forked(self) -> None:
+        """In the child: another thread of the parent's may have been in the middle of a change."""
+        self._changing = threading.RLock()
+
     def require_open(self, what: str) -> None:
         """Raises :class:`ConnectionLostError` when the client, a ``what``, was closed."""
         if self.state is State.CLOSED:
@@ -235,5 +239,5 @@ class Link:
 
 def check_seconds(timeout: float) -> None:
     """Raises :class:`ConfigError` for a patience that is none: negative, or no number."""
-    if not timeout >= 0:
-        raise ConfigError(f"found timeout {timeout}; expected seconds, 0 or more")
+    if not isinstance(timeout, int | float) or not timeout >= 0:
+        raise ConfigError(f"found timeout {timeout!r}; expected seconds, 0 or more")

@@ -70,10 +70,14 @@ class MappedLog:
         if self._ring is None:
             if self._end:
                 available = min(available, self._end - position)
+            wanted = min(available, limit)
             try:
-                return os.pread(self._segment, min(available, limit), position - self._base)
+                found = os.pread(self._segment, wanted, position - self._base)
             except OSError as error:
                 raise TransportError(f"cannot read the log that was passed: {error}") from error
+            if self._end and len(found) < wanted:  # one that grows may have had its successor
+                raise TransportError(f"a segment of the log was cut at {position + len(found)}")
+            return found
         capacity = self._ring_bytes
         if available > capacity:
             raise LappedError

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from torq_codec import kernel
 from torq_relays.client.blocking_wire import BlockingWire
 from torq_relays.client.flusher import Flusher
 from torq_relays.client.link import check_seconds
 from torq_relays.client.publishing import MANY, PublisherCore, PublisherFace
-from torq_types import TLV, ConnectionLostError, Domain, TransportError
+from torq_types import TLV, ConnectionLostError, Domain, TorqError, TransportError
 
 __all__ = ["Publisher"]
 
@@ -55,7 +56,7 @@ class Publisher(PublisherFace):
         self._next_look_ns = 0
         self._written_ns = 0
         self._unread_bytes = 0
-        self._is_writing = False
+        self._turn = _Turn(self._tear)
         self._look_ns = _LOOK_NS
         self._flusher = Flusher(self.flush_if_idle)
         _living.add(self)
@@ -88,35 +89,47 @@ class Publisher(PublisherFace):
         message is kept, and goes out when the relay is back; do not send it again. Only a
         publisher that was closed, or that keeps too much already, takes nothing.
         """
+        turn = self._turn  # not 'with': that would take a tenth of the whole call
         with self._lock:
-            if self._wire.socket is None:
-                self._require_room()
-            message = self._session.encode(*tlvs)
-            now = time.monotonic_ns()
-            collected = self._core.collected
-            if self._wire.socket is None:
-                self._write_collected()
-                self._write(message)
+            turn.begin()
+            try:
+                if self._wire.socket is None:
+                    self._require_room()
+                    self._write_collected()
+                    self._write(self._session.encode(*tlvs))
+                else:
+                    self._send(self._session.encode(*tlvs))
                 return self._session.sequence
-            if not collected:
-                if now - self._written_ns > _PAUSE_NS:
-                    self._look_ns = _LOOK_NS
-                    self._write(message)
-                    return self._session.sequence
-                collected += message
-                self._flusher.wake()
-            else:
-                collected += message
-            if now >= self._next_look_ns or len(collected) >= _COALESCED:
-                self._write_if_caught_up(now)
-            return self._session.sequence
+            except TorqError:
+                raise
+            except BaseException:
+                self._tear()
+                raise
+            finally:
+                turn.is_taken = False
+
+    def _send(self, message: bytes) -> None:
+        """Write it, or collect it where the relay is busy with those before."""
+        now = time.monotonic_ns()
+        collected = self._core.collected
+        if not collected:
+            if now - self._written_ns > _PAUSE_NS:
+                self._look_ns = _LOOK_NS
+                self._write(message)
+                return
+            collected += message
+            self._flusher.wake()
+        else:
+            collected += message
+        if now >= self._next_look_ns or len(collected) >= _COALESCED:
+            self._write_if_caught_up(now)
 
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence.
 
         They go in groups of 1,024: one that cannot be sent ends the call before its own group.
         """
-        with self._lock:
+        with self._lock, self._turn:
             self._require_room()
             self._write_collected()
             rest = iter(tlvs)
@@ -126,7 +139,7 @@ class Publisher(PublisherFace):
 
     def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
         """Send messages of one or more TLVs with one write; returns the last sequence."""
-        with self._lock:
+        with self._lock, self._turn:
             self._require_room()
             self._write_collected()
             self._write(self._session.encode_messages(messages))
@@ -139,7 +152,7 @@ class Publisher(PublisherFace):
         nothing. Their bytes are kept, not copied, until the relay has them. Returns the last
         sequence.
         """
-        with self._lock:
+        with self._lock, self._turn:
             self._require_room()
             self._write_collected()
             self._session.take_built(messages)
@@ -155,22 +168,22 @@ class Publisher(PublisherFace):
         """
         if timeout is not None:
             check_seconds(timeout)
-        with self._lock:
+        with self._lock, self._turn:
             self._core.link.require_open("publisher")
-            self._abandon_torn_write()
             taken = self._core.take_collected()
             if taken and self._wire.socket is not None:
-                with contextlib.suppress(ConnectionLostError):  # sent again, in the time there is
+                try:
                     self._wire.write(taken)
+                except ConnectionLostError:  # sent again, in the time there is
+                    self._wire.hang_up()
             last = self._session.sequence
             self._wait_until(lambda: self._session.is_flushed(last), timeout)
 
     def close(self) -> None:
         """Flush, and leave. Raises :class:`TransportError` when the relay cannot be reached."""
         try:
-            with self._lock:
-                if not self._core.link.is_closed:
-                    self.flush()
+            if not self._core.link.is_closed:
+                self.flush()
         finally:
             self._leave()
 
@@ -194,9 +207,21 @@ class Publisher(PublisherFace):
         else:
             self._leave()
 
+    def _tear(self) -> None:
+        """A call ended in the middle, by an exception that is none of its own.
+
+        Nobody knows how much was written: over a new connection everything that is kept is sent
+        again, and the relay drops what it has. A message that was numbered and is nowhere takes
+        its number back.
+        """
+        self._wire.hang_up()
+        self._session.take_back(kernel.count(bytes(self._core.collected)))
+
     def _was_forked(self) -> None:
-        """In the child: the connection is the parent's, and so are the lock and the thread."""
+        """In the child: the connection is the parent's, and so are the locks and the thread."""
         self._lock = threading.RLock()
+        self._turn = _Turn(self._tear)
+        self._core.link.was_forked()
         self._flusher = Flusher(self.flush_if_idle)
         self._core.leave()
         self._wire.hang_up()
@@ -205,7 +230,10 @@ class Publisher(PublisherFace):
         with self._lock:
             self._core.leave()
             self._wire.hang_up()
-        self._flusher.join()
+        if self._turn.is_taken:  # in a handler: its thread may wait for the call to end
+            self._flusher.stop()
+        else:
+            self._flusher.join()
 
     def _write_if_caught_up(self, now: int) -> None:
         """Write what was collected, if it is much or the relay waits for it."""
@@ -235,40 +263,22 @@ class Publisher(PublisherFace):
             return bool(self._core.collected)
 
     def _write_collected(self) -> None:
-        self._abandon_torn_write()
         taken = self._core.take_collected()
         if taken:
             self._write_kept(taken)
 
     def _write(self, messages: bytes | memoryview) -> None:
-        self._abandon_torn_write()
-        self._is_writing = True
         self._session.keep(messages, self._session.sequence)
         self._write_kept(messages)
 
-    def _abandon_torn_write(self) -> None:
-        """Hang up when a write did not end: a signal handler raised in its middle, or sends itself.
-
-        Nobody knows how much of it was written. Over a new connection everything kept is sent
-        again, and the relay drops what it has.
-        """
-        if self._is_writing:
-            self._is_writing = False
-            self._wire.hang_up()
-
     def _write_kept(self, messages: bytes | memoryview) -> None:
-        self._is_writing = True
+        if self._wire.socket is None:
+            self._require_connection()  # its greeting sends everything that was kept
+            return
         try:
-            if self._wire.socket is None:
-                self._require_connection()  # its greeting sends everything that was kept
-            else:
-                self._wire.write(messages)
+            self._wire.write(messages)
         except ConnectionLostError:
             self._reconnect()
-        except TransportError:
-            self._is_writing = False
-            raise
-        self._is_writing = False
         self._written_ns = time.monotonic_ns()
         self._unread_bytes += len(messages)
         if self._unread_bytes >= _READ_BYTES:
@@ -304,6 +314,35 @@ class Publisher(PublisherFace):
 
     def _reconnect(self) -> None:
         self._wire.perform(self._core.reconnect())
+
+
+class _Turn:
+    """One call of a publisher at a time, even where one thread makes them."""
+
+    def __init__(self, tear: Callable[[], None]) -> None:
+        self.is_taken = False
+        self._tear = tear
+
+    def begin(self) -> None:
+        """Raises :class:`TransportError` in the middle of another call."""
+        if self.is_taken:
+            raise TransportError(
+                "this publisher is in the middle of another call, which a signal handler or an"
+                " iterable interrupts with this one; send when that has ended"
+            )
+        self.is_taken = True
+
+    __enter__ = begin
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None and not issubclass(kind, TorqError):
+            self._tear()
+        self.is_taken = False
 
 
 _living: weakref.WeakSet[Publisher] = weakref.WeakSet()

@@ -60,9 +60,10 @@ class PublisherCore:
 
     def take_collected(self) -> bytes:
         """What was collected, kept from now on: to be written, or sent again after a greeting."""
-        taken, self.collected = bytes(self.collected), bytearray()
+        taken = bytes(self.collected)
         if taken:
             self.session.keep(taken, self.session.sequence)
+            self.collected.clear()
         return taken
 
     def connect(self) -> Steps[None]:

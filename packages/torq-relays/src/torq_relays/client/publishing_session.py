@@ -97,6 +97,10 @@ class PublisherSession:
             self._unacknowledged.append((last, messages))
             self._unacknowledged_bytes += len(messages)
 
+    def take_back(self, collected: int) -> None:
+        """Go on behind what is kept, and ``collected`` messages that wait behind it."""
+        self.sequence = self._kept + collected
+
     def take_built(self, messages: bytes | memoryview) -> None:
         """Messages that were built elsewhere: this source's next ones.
 

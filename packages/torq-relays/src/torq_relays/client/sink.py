@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torq_relays.client.async_publisher import AsyncPublisher
-from torq_types import TLV, ProtocolError, TransportError
+from torq_types import TLV, ProtocolError
 
 __all__ = ["BatchingSink", "CollectingSink", "DirectSink", "MessageSink"]
 
@@ -86,18 +86,25 @@ class BatchingSink(MessageSink):
             return
         try:
             self._publisher.send_messages(waiting)
-        except TransportError:  # nothing was taken: it waits on
+        except ProtocolError:  # one of them: it must not cost the others
+            self._pass_on_one_by_one(waiting)
+        except BaseException:  # nothing was taken: it waits on
             self._waiting = waiting + self._waiting
             raise
-        except ProtocolError:  # one of them: it must not cost the others
-            refused: ProtocolError | None = None
-            for tlvs in waiting:
-                try:
-                    self._publisher.send(*tlvs)
-                except ProtocolError as error:
-                    refused = error
-            if refused is not None:
-                raise refused from None
+
+    def _pass_on_one_by_one(self, waiting: list[tuple[TLV, ...]]) -> None:
+        """Leave out what is refused; raises the last refusal when all others are sent."""
+        refused: ProtocolError | None = None
+        for place, tlvs in enumerate(waiting):
+            try:
+                self._publisher.send(*tlvs)
+            except ProtocolError as error:
+                refused = error
+            except BaseException:
+                self._waiting = waiting[place:] + self._waiting
+                raise
+        if refused is not None:
+            raise refused
 
 
 class CollectingSink(MessageSink):

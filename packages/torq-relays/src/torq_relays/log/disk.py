@@ -71,9 +71,20 @@ class DiskLog(Log):
             raise LogError(f"cannot open the log in {folder}: {error}") from error
         self.head = self._bases[0]
         self.tail = self._recover()
+        self._settle()
         self.durable = self.tail
         self.gauge = Gauge()
         self.gauge.open(self.log_id, self.head, self.tail)
+
+    def _settle(self) -> None:
+        """Make durable what a predecessor wrote, and may have died before it was."""
+        if self._fsync == "never":
+            return
+        try:
+            os.fsync(self._files[self._bases[-1]])
+            self._sync_folder()
+        except OSError as error:
+            raise LogError(f"cannot make {self.folder} durable: {error}") from error
 
     def append(self, messages: bytes | memoryview) -> None:
         """Write at the tail. A write that fails half-way (a full disk) is undone."""
@@ -106,8 +117,17 @@ class DiskLog(Log):
     def read(self, position: int, limit: int) -> bytes:
         """Up to ``limit`` bytes from ``position``, not beyond the end of its segment."""
         region = self.region(position)
-        end = region.end or self.tail
-        return os.pread(region.descriptor, min(limit, end - position), position - region.base)
+        wanted = min(limit, (region.end or self.tail) - position)
+        try:
+            found = os.pread(region.descriptor, wanted, position - region.base)
+        except OSError as error:
+            raise LogError(f"cannot read the log in {self.folder}: {error}") from error
+        if len(found) < wanted:
+            raise LogError(
+                f"the log in {self.folder} holds {len(found)} of {wanted} bytes at {position}:"
+                " a segment is missing, or was cut"
+            )
+        return found
 
     def region(self, position: int) -> Region:
         """The segment that holds ``position``."""
@@ -140,6 +160,8 @@ class DiskLog(Log):
         """Without waiting for the interval; see :meth:`Log.finish`."""
         if self.durable != self.tail and self._fsync != "never":
             try:
+                if self._syncing is not None:
+                    self._syncing.result()  # an error is told once: to whoever asked first
                 os.fdatasync(self._files[self._bases[-1]])
             except OSError as error:
                 raise LogError(f"cannot make {self.folder} durable: {error}") from error

@@ -262,6 +262,8 @@ def reader_for(registration: Registration, hello: ServiceHello) -> Reader | None
             position = log.head
         elif position > log.tail or position % 8:
             detail = f"position {position} is not in this log, which ends at {log.tail}"
+            if position % 8:
+                detail = f"position {position} is no multiple of 8: no message begins there"
             registration.fail(ErrorCode.BAD_START, detail)
             return None
         elif log.head <= position < log.tail and not _begins_at(log, position):
