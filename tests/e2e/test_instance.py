@@ -82,10 +82,12 @@ def test_an_instance_carries_recorded_bytes_to_a_signal_in_the_browser(runtime_d
         assert status["healthy"]
         assert status["is_sample"]
         assert len(status["services"]) == 11
-        until(lambda: len(running.status().feeds) == 2, "both feeds' reports")
-        feeds = {feed.venue: feed for feed in running.status().feeds}
-        assert set(feeds["coinbase"].books) == {"BTC-USD", "ETH-USD"}
-        assert feeds["coinbase"].counters.frames > 0
+
+        def feeds_with_frames() -> dict[str, FeedHealth]:
+            return {f.venue: f for f in running.status().feeds if f.counters.frames > 0}
+
+        until(lambda: len(feeds_with_frames()) == 2, "both feeds' first frames")
+        assert set(feeds_with_frames()["coinbase"].books) == {"BTC-USD", "ETH-USD"}
         assert "verified" in running.torq("status").stdout
         page = httpx.get(f"{running.url}metrics").text
         assert 'torq_book_verified{instrument="BTC-USD",venue="coinbase"} 1.0' in page

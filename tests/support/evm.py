@@ -237,10 +237,17 @@ def connected(node: Anvil) -> Iterator[Chain]:
     """
     connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
 
+    def post(body: str) -> bytes:
+        connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        return connection.getresponse().read()
+
     def request(method: str, parameters: Sequence[Any]) -> Any:
         body = json.dumps(_request(method, parameters))
-        connection.request("POST", "/", body, {"Content-Type": "application/json"})
-        answer = json.loads(connection.getresponse().read())
+        try:
+            answer = json.loads(post(body))
+        except (ConnectionError, http.client.HTTPException):  # the node was started anew
+            connection.close()
+            answer = json.loads(post(body))
         if "error" in answer:
             raise RevertedError(answer["error"])
         return answer["result"]
