@@ -220,7 +220,7 @@ def test_services_of_a_living_supervisord_are_no_orphans(
             monkeypatch.setattr(module, "_parent", lambda pid: parents.get(pid, 0))
             assert supervisor._orphans() == []
         assert supervisor._orphans() == [service.pid]
-        monkeypatch.setattr(module.os, "getpid", lambda: 7)
+        monkeypatch.setattr("torq_services.instance.supervisor.os.getpid", lambda: 7)
         monkeypatch.setattr(module, "_parent", lambda pid: service.pid if pid == 7 else 0)
         assert supervisor._orphans() == [], "who asks was started by it"
 
@@ -328,11 +328,12 @@ def test_an_up_that_was_stopped_meanwhile_says_so(
     monkeypatch.setattr(lifecycle, "_require_free", lambda port: None)
     monkeypatch.setattr(lifecycle, "_require_console", lambda: None)
     monkeypatch.setattr(Supervisor, "start", lambda self: None)
-    monkeypatch.setattr(
-        lifecycle,
-        "_wait_until_healthy",
-        lambda instance: lifecycle.down(runtime_dir) or instance.config(),
-    )
+
+    def wait(instance: Instance) -> None:
+        lifecycle.down(runtime_dir=runtime_dir)
+        instance.config()
+
+    monkeypatch.setattr(lifecycle, "_wait_until_healthy", wait)
     with pytest.raises(TorqError, match="was stopped while it started; 'torq up' starts it again"):
         lifecycle.up(runtime_dir=runtime_dir)
 
