@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from torq_relays import Publisher, Subscriber
 from torq_services.checks.protocol_tables import BEGIN, END, insert
+from torq_services.cli import logs as logs_module
 from torq_services.cli.logs import render
 from torq_services.cli.setup import checks
 from torq_services.demos.arbitrage import mock_relay, send_demo_arbitrage
@@ -169,6 +171,57 @@ def test_a_line_without_a_time_stands_where_it_was_written(runtime_dir: Path) ->
     assert [shown.split()[-1] for shown in done.stdout.splitlines()] == [
         "spawned", "before", "last):", "[/failed]", "after", "time",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-99-99 00:00:00,000 from a library",
+        "0000-00-00 00:00:00,000 x",
+        "0001-01-01 00:00:00,000 x",
+        "9999-12-31 23:59:59,000 x",
+        '{"event":' + "[" * 50_000,
+        '{"event":' + "[" * 5000 + "]" * 5000 + "}",
+    ],
+    ids=lambda line: line[:24],
+)
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_what_is_no_entry_is_shown_as_it_stands(
+    line: str, zone: str, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert shown(runtime_dir, f"{line}\n", monkeypatch) == f"{line}\n"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def shown(runtime_dir: Path, text: str, monkeypatch: pytest.MonkeyPatch, lines: int = 50) -> str:
+    """What 'torq logs' makes of a log."""
+    (runtime_dir / "logs").mkdir(exist_ok=True)
+    (runtime_dir / "logs" / "a.log").write_text(text)
+    output = StringIO()
+    monkeypatch.setattr("torq_services.cli.logs.printer.file", output)
+    logs_module.logs("a", lines=lines, runtime_dir=runtime_dir)
+    return output.getvalue()
+
+
+def test_the_last_lines_are_shown_however_long_they_are(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [f"{number}{'x' * 70_000}" for number in range(3)]
+    text = "\n".join([*map(str, range(30)), *long])
+    for end in ("", "\n"):
+        assert shown(runtime_dir, text + end, monkeypatch, 1) == long[2] + "\n"
+        assert shown(runtime_dir, text + end, monkeypatch, 4).splitlines() == ["29", *long]
+        assert len(shown(runtime_dir, text + end, monkeypatch, 99).splitlines()) == 33
+        assert shown(runtime_dir, text + end, monkeypatch, 0) == ""
+
+
+def test_fewer_than_no_lines_are_refused(runtime_dir: Path) -> None:
+    assert torq("logs", "-n", "-1", "--runtime-dir", str(runtime_dir)).returncode == 2
 
 
 def test_a_table_shows_a_text_as_it_stands(runtime_dir: Path) -> None:

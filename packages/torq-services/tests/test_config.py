@@ -4,11 +4,13 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from torq_services.instance import config as configuration
+from torq_services.instance.config import check, sample
 from torq_services.instance.folder import Instance
-from torq_types import ConfigError, Venue
+from torq_types import ConfigError, InstrumentId, TorqError, Venue
 
 EXAMPLE = (resources.files("torq_services.instance") / "torq.example.toml").read_text()
 
@@ -151,6 +153,24 @@ native = "token@137:0x0d500B1d8E8eF31E21C99d1Db9A6444d3ADf1270"
     assert "chain-a" in names
     assert "strategy-flash-arbitrage" in names
     assert "strategy-cross-exchange" not in names
+
+
+@pytest.mark.parametrize("symbol", ["币安人生USDT", "Ω", "a" * 32, "币" * 10])
+def test_a_symbol_is_what_an_identifier_may_hold(symbol: str) -> None:
+    settings = sample()
+    venue = msgspec.structs.replace(settings.venues["gemini"], symbols=(symbol,))
+    check(msgspec.structs.replace(settings, venues={"gemini": venue}), "here")
+    InstrumentId.pair(Venue.GEMINI, symbol)
+
+
+@pytest.mark.parametrize("symbol", ["", "a b", "a\n", "\u202e", "\u3000", "a" * 33, "币" * 11])
+def test_a_symbol_that_no_identifier_may_hold_is_refused(symbol: str) -> None:
+    settings = sample()
+    venue = msgspec.structs.replace(settings.venues["gemini"], symbols=(symbol,))
+    with pytest.raises(ConfigError, match="expected printable characters without spaces"):
+        check(msgspec.structs.replace(settings, venues={"gemini": venue}), "here")
+    with pytest.raises(TorqError):
+        InstrumentId.pair(Venue.GEMINI, symbol)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -454,6 +454,91 @@ def test_a_fault_of_ours_ends_the_feed_and_says_so(exchange: ScriptedExchange) -
     assert exchange.connections == [0]
 
 
+def test_nothing_is_compared_during_a_pause(exchange: ScriptedExchange) -> None:
+    exchange.script = lambda number: [(0, b"whole A"), (7.2, b"slower 60")]
+    change(exchange, audit=5)
+    exchange.follow(80)
+    assert exchange.times("/audit/A") == [0, 5, 67.25, 72.25, 77.25]
+
+
+def test_a_comparison_that_is_refused_is_not_made_again_before_it_may_be(
+    exchange: ScriptedExchange,
+) -> None:
+    exchange.script = lambda number: [(0, b"whole A")]
+    exchange.answer = lambda path: (
+        httpx.Response(429, headers={"Retry-After": "60"})
+        if path == "/audit/A"
+        else exchange.usual_answer(path)
+    )
+    change(exchange, audit=5)
+    exchange.follow(80)
+    assert exchange.times("/audit/A") == [0, 60]
+
+
+class _AskingForMuch(Plain):
+    def subscriptions(self) -> list[Request]:
+        wanted = [Fetch(f"/{name}", "A", "snapshot", 30) for name in "abcde"]
+        return [Send("subscribe"), *wanted]
+
+
+def test_who_has_waited_for_weight_waits_for_a_pause_that_began_meanwhile(
+    exchange: ScriptedExchange,
+) -> None:
+    exchange.adapter_class = _AskingForMuch
+    exchange.script = lambda number: [(0, b"whole A"), (10, b"slower 300"), (200, b"slower 200")]
+    exchange.follow(450)
+    times = [round(exchange.times(f"/{name}")[0]) for name in "abcde"]
+    assert times == [0, 1, 400, 400, 400]
+
+
+class _SilentUnlessAsked(Plain):
+    heartbeat_seconds = 10
+    question = "are you there?"
+
+
+def test_a_pause_does_not_keep_it_from_asking_who_is_there(exchange: ScriptedExchange) -> None:
+    exchange.adapter_class = _SilentUnlessAsked
+    exchange.script = lambda number: [(0, b"whole A"), (5, b"slower 60")]
+    exchange.follow(65)
+    assert exchange.times("are you there?") == [10, 20, 30, 40, 50, 60]
+
+
+def test_a_refusal_of_the_list_read_again_is_heeded(exchange: ScriptedExchange) -> None:
+    exchange.script = lambda number: [(0, b"whole A")]
+    exchange.answer = lambda path: (
+        httpx.Response(429, headers={"Retry-After": "60"})
+        if len(exchange.times("/list")) > 1
+        else exchange.usual_answer(path)
+    )
+    change(exchange, relist=20, repeat=5)
+    exchange.follow(100)
+    assert exchange.times("/list") == [0, 20, 80]
+    assert exchange.breaker.trips == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("3600", 3600),
+        ("3601", 3600),
+        ("1767225600", 3600),
+        ("9" * 18, 3600),
+        ("9" * 400, 3600),
+        ("9" * 5000, 3600),
+        ("-1", 60),
+        ("\u0663", 60),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 60),
+    ],
+)
+def test_no_pause_is_longer_than_an_hour(
+    asked: str, seconds: int, exchange: ScriptedExchange
+) -> None:
+    headers = [(b"Retry-After", asked.encode())]
+    exchange.answer = lambda path: httpx.Response(429, headers=headers)
+    exchange.follow(3700)
+    assert exchange.times("/list")[:2] == [0, seconds]
+
+
 def test_the_limits_are_the_adapter_s(exchange: ScriptedExchange) -> None:
     class Slow(Talkative):
         limits = VenueLimits(messages_per_second=1, weight_per_minute=60)

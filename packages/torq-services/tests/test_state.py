@@ -190,6 +190,35 @@ def test_a_source_whose_time_is_ahead_is_heard_when_it_comes() -> None:
     assert market.expire(12_001) == {BTC_USD}
 
 
+def test_clocks_that_differ_are_no_time_that_passes() -> None:
+    """Replayed without a time of their own: each says something ten times a second."""
+    second = 10**9
+    market = MarketState(max_silence_ns=3 * second)
+    early, late = Source(1, now_ns=second), Source(4, now_ns=second)
+    market.apply(early.message(snapshot(BTC_USD)))
+    market.apply(late.message(snapshot(BTCUSD)))
+    for step in range(100):
+        now_ns = second + step * second // 10
+        early.now_ns, late.now_ns = now_ns, now_ns - second
+        for source in (early, late):
+            market.apply(source.message(SystemHealth(0, 1, "", "{}")))
+        if step % 3 == 0:
+            assert market.expire(now_ns) == set()
+    assert market.quiet_ns(BTC_USD, now_ns) == now_ns - second
+
+
+def test_time_goes_on_without_messages() -> None:
+    market = MarketState(max_silence_ns=1000)
+    source = Source(1, now_ns=10_000)
+    market.apply(source.message(snapshot(BTC_USD)))
+    assert market.quiet_ns(BTC_USD, 10_000) == 0
+    source.now_ns = 10_800
+    market.apply(source.message(SystemHealth(0, 1, "", "{}")))
+    assert market.quiet_ns(BTC_USD, 10_900) == 900
+    assert market.expire(11_800) == set()
+    assert market.expire(11_801) == {BTC_USD}
+
+
 def test_what_was_said_long_ago_is_silence_already() -> None:
     market = MarketState(max_silence_ns=1000)
     source = Source(1, now_ns=10_000)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import importlib.util
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +21,8 @@ from torq_services.adapters import FeedHealth
 from torq_services.cli.options import RuntimeDir, instance_at, printer
 from torq_services.instance import config as configuration
 from torq_services.instance.config import CONFIG_NAME, Config
-from torq_services.instance.folder import Instance, using
+from torq_services.instance.folder import Instance
+from torq_services.instance.lock import WAIT_SECONDS, locked
 from torq_services.instance.status import InstanceStatus, full_status, instance_status
 from torq_services.instance.supervisor import Supervisor
 from torq_types import ConfigError, Domain, TorqError
@@ -47,13 +46,18 @@ def up(
     """Start everything: relays, adapters, strategy, paper execution, console."""
     instance = instance_at(runtime_dir)
     prepare(instance.runtime_dir)
-    with _starting(instance):
-        supervisor = Supervisor(instance)
+    supervisor = Supervisor(instance)
+    with ExitStack() as alone:
+        alone.enter_context(locked(instance, create=True))
         if supervisor.is_up():
             console = f"http://127.0.0.1:{instance.config().console.port}/"
             raise TorqError(
                 f"already up in {instance.runtime_dir}, console at {console};"
                 " 'torq restart' restarts it, 'torq down' stops it"
+            )
+        if supervisor.pid() is not None:
+            raise TorqError(
+                f"already up in {instance.runtime_dir}, but out of reach; 'torq down' stops it"
             )
         supervisor.end_orphans()
         settings = _settings(config, speed, port)
@@ -63,14 +67,21 @@ def up(
             socket_path(domain, instance.runtime_dir)
         instance.prepare(settings)
         supervisor.write_config(settings)
-        if not foreground:
-            supervisor.start()
-    if foreground:
-        _announce(settings)
-        sys.stdout.flush()
-        supervisor.run()
-        return
-    status = _wait_until_healthy(instance)
+        if foreground:
+            _announce(settings)
+            sys.stdout.flush()
+            supervisor.run(alone.close)
+            return
+        supervisor.start()
+    try:
+        status = _wait_until_healthy(instance)
+    except TorqError:
+        if not supervisor.is_stopping():
+            raise
+        raise TorqError(
+            f"Torq in {instance.runtime_dir} was stopped while it started;"
+            " 'torq up' starts it again"
+        ) from None
     if not status.healthy:
         _print_status(status)
         raise TorqError("not everything is up; 'torq logs' tells why")
@@ -80,7 +91,9 @@ def up(
 def down(runtime_dir: RuntimeDir = None) -> None:
     """Stop everything, in order; logs and recorded data stay."""
     instance = instance_at(runtime_dir)
-    if Supervisor(instance).stop():
+    with locked(instance, seconds=WAIT_SECONDS):
+        was_up = Supervisor(instance).stop()
+    if was_up:
         printer.print(f"Torq in {instance.runtime_dir} is down.")
     else:
         printer.print(f"Nothing was up in {instance.runtime_dir}.")
@@ -114,22 +127,6 @@ def status(
         _print_status(found)
     if not found.healthy:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _starting(instance: Instance) -> Iterator[None]:
-    """One ``up`` at a time per instance."""
-    path = instance.runtime_dir / "up.lock"
-    with using(path):
-        opened = path.open("w")
-    with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TorqError(
-                f"another 'torq up' is under way in {instance.runtime_dir}; wait for it"
-            ) from None
-        yield
 
 
 def _settings(path: Path | None, speed: str, port: int | None) -> Config:

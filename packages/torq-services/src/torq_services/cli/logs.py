@@ -20,6 +20,7 @@ __all__ = ["logs", "render"]
 
 _COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "info": "green"}
 _LAST_BYTES = 64 * 1024
+"""So much is read at first; more when it holds too few lines."""
 _OWN_TIME = re.compile(r'"timestamp": ?"([^"]+)"')
 _SUPERVISORS_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) ")
 """supervisord's own log is in the machine's time."""
@@ -28,7 +29,7 @@ _SUPERVISORS_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) ")
 def logs(
     service: Annotated[str | None, typer.Argument(help="One service; all without it.")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="Lines of the past.")] = 50,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Lines of the past.")] = 50,
     runtime_dir: RuntimeDir = None,
 ) -> None:
     """Show what the services log, in order of time."""
@@ -39,9 +40,11 @@ def logs(
         wanted = f"log of {service!r}" if service else "log"
         raise ConfigError(f"no {wanted} in {folder}; there are: {', '.join(by_name) or 'none'}")
     offsets = {path: path.stat().st_size for path in paths}
-    past = [timed for path in paths for timed in _timed(_tail(path), path.stat().st_mtime_ns)]
+    past = [
+        timed for path in paths for timed in _timed(_tail(path, lines), path.stat().st_mtime_ns)
+    ]
     past.sort(key=lambda timed: timed[0])
-    for _, line in past[-lines:]:
+    for _, line in past[max(0, len(past) - lines) :]:
         printer.print(render(line), markup=True)
     while follow:
         time.sleep(0.2)
@@ -54,7 +57,7 @@ def render(line: str) -> str:
     """A log line as words: time, level, service, event, and the rest as key=value."""
     try:
         entry = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return escape(line)
     level = str(entry.pop("level", ""))
     colour = _COLOURS.get(level, "white")
@@ -82,23 +85,33 @@ def _timed(lines: list[str], changed_ns: int) -> Iterator[tuple[str, str]]:
 
 
 def _time(line: str) -> str:
-    """In UTC, so that it can be sorted; empty without any."""
+    """In UTC, so that it can be sorted; empty without any, and for one that never was."""
     own = _OWN_TIME.search(line)
     if own is not None:
         return own[1]
     supervisors = _SUPERVISORS_TIME.match(line)
     if supervisors is None:
         return ""
-    local = datetime.strptime(supervisors[1], "%Y-%m-%d %H:%M:%S")
-    return f"{local.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{supervisors[2]}"
+    try:
+        local = datetime.strptime(supervisors[1], "%Y-%m-%d %H:%M:%S").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return f"{local:%Y-%m-%dT%H:%M:%S}.{supervisors[2]}"
 
 
-def _tail(path: Path) -> list[str]:
+def _tail(path: Path, lines: int) -> list[str]:
+    """The last lines, all of them whole: ``lines`` or more, or as many as there are."""
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _LAST_BYTES))
-        text = file.read().decode(errors="replace").splitlines()
-    return text if size <= _LAST_BYTES else text[1:]
+        size, length = file.seek(0, 2), _LAST_BYTES
+        while True:
+            start = max(0, size - length)
+            file.seek(start)
+            raw = file.read(size - start)
+            if not start or raw.count(b"\n") > lines:
+                break
+            length *= 4
+    whole = raw[raw.find(b"\n") + 1 :] if start else raw
+    return whole.decode(errors="replace").splitlines()
 
 
 def _new_lines(path: Path, offsets: dict[Path, int]) -> list[str]:

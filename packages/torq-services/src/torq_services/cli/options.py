@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +34,8 @@ def print_error(problem: str) -> None:
 
 
 def instance_at(runtime_dir: Path | None) -> Instance:
-    """The instance in ``runtime_dir``, or in the default place."""
-    return Instance((runtime_dir or default_runtime_dir()).absolute())
+    """The instance in ``runtime_dir`` or in the default place, the same by each of its names."""
+    return Instance(Path(os.path.realpath(runtime_dir or default_runtime_dir())))
 
 
 def workspace_root() -> Path | None:

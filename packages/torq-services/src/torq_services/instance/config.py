@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -64,8 +63,8 @@ _AMOUNTS: Final = (
     ("execution", "min_net", False),
 )
 """Amounts as text, and whether one of nothing makes no sense."""
-_SYMBOL: Final = re.compile(r"[!-~]{1,64}")
-"""Of a pair, or of a currency: printable ASCII without spaces."""
+_SYMBOL_BYTES: Final = 32
+"""As many has an instrument's identifier for its symbol."""
 
 
 class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -284,8 +283,9 @@ def _check_venue(name: str, venue: VenueConfig, require: _Require) -> None:
     require(bool(venue.symbols), f"venues.{name}.symbols is empty")
     for symbol in venue.symbols:
         require(
-            _SYMBOL.fullmatch(symbol) is not None,
-            f"venues.{name}.symbols has {symbol!r}; expected 1 to 64 printable characters",
+            _is_symbol(symbol),
+            f"venues.{name}.symbols has {symbol!r}; expected printable characters without spaces,"
+            f" 1 to {_SYMBOL_BYTES} bytes in UTF-8",
         )
     require(
         len(set(venue.symbols)) == len(venue.symbols),
@@ -322,13 +322,19 @@ def _check_quotes(groups: tuple[tuple[str, ...], ...], require: _Require) -> Non
     )
     for currency, count in Counter(name for group in groups for name in group).items():
         require(
-            _SYMBOL.fullmatch(currency) is not None,
+            _is_symbol(currency),
             f"{where} has {currency!r}; expected a currency such as USD",
         )
         require(
             count == 1,
             f"{where} names {currency} {count} times; expected once: what equals it is one group",
         )
+
+
+def _is_symbol(text: str) -> bool:
+    """Whether it may be that of a pair, or of a currency; as identifiers have them."""
+    is_word = bool(text) and text.isprintable() and " " not in text
+    return is_word and len(text.encode()) <= _SYMBOL_BYTES
 
 
 def _amount(text: str, where: str) -> Decimal64:

@@ -16,13 +16,17 @@ _SERVER = "SUPERVISOR_SERVER_URL"
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to stop this process when its parent dies, however it dies.
+    """Ask the kernel to stop this process when its supervisor dies, however it dies.
 
-    Nobody would tell of a parent that died before this: then the process ends here.
+    Nobody would tell of a supervisor that died before this: then the process ends here. One that
+    was started by hand has none.
     """
     before = os.getppid()
+    folder = Path(sys.argv[-1])
+    if os.environ.get(_SERVER) != f"unix://{folder / 'supervisor.sock'}":
+        return
     signal_with_parent()
-    if os.getppid() != before or not _is_supervisor(before):
+    if os.getppid() != before or not _is_supervisor(before, folder):
         sys.exit("the supervisor has ended; this process does, too")
 
 
@@ -31,11 +35,8 @@ def signal_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _is_supervisor(parent: int) -> bool:
-    """Whether ``parent`` may be who started this; by hand, it is anybody."""
-    folder = Path(sys.argv[-1])
-    if os.environ.get(_SERVER) != f"unix://{folder / 'supervisor.sock'}":
-        return True
+def _is_supervisor(parent: int, folder: Path) -> bool:
+    """Whether ``parent`` may be the supervisord of ``folder``."""
     try:
         return parent == int((folder / "supervisord.pid").read_text())
     except (OSError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +24,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from torq_relays.transports.paths import check_socket_path
 from torq_services.instance.config import Config
 from torq_services.instance.folder import Instance, Rank, ServiceSpec, using
+from torq_services.instance.lock import WAIT_SECONDS, locked
 from torq_services.instance.parent import signal_with_parent
 from torq_types import ConfigError, TorqError
 
@@ -66,6 +69,8 @@ _ANSWER_SECONDS = 15.0
 """More than a process has to stop, for which supervisord waits before it answers."""
 _ORPHAN_SECONDS = 10.0
 """So long have services to end by themselves whose supervisord was killed; as with it, and more."""
+_MODULES = (b"torq_services.processes", b"torq_web")
+"""What services are; each is told its folder at the end of its command."""
 _LOOK_SECONDS = 0.02
 """Each look makes supervisord notice who has ended; by itself it does once a second."""
 
@@ -150,13 +155,16 @@ class Supervisor:
         )
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_up():
-            if done.returncode or time.monotonic() > deadline:
+            if done.returncode or self.pid() is None or time.monotonic() > deadline:
                 detail = (done.stderr or done.stdout).strip() or f"see {log}"
                 raise TorqError(f"supervisord did not start: {detail}")
             time.sleep(0.05)
 
-    def run(self) -> None:
-        """Run supervisord in the foreground until it ends; Ctrl-C and a closed terminal end it."""
+    def run(self, when_up: Callable[[], None]) -> None:
+        """Run supervisord in the foreground until it ends; Ctrl-C and a closed terminal end it.
+
+        ``when_up`` is called when it answers, and not at all when it ends before.
+        """
         ends: list[int] = []
         started: list[subprocess.Popen[bytes]] = []
 
@@ -166,7 +174,8 @@ class Supervisor:
                 process.terminate()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, end)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, end)
         # In a session of its own: the terminal's signals come here, and go on as SIGTERM.
         started.append(
             subprocess.Popen(
@@ -175,12 +184,34 @@ class Supervisor:
         )
         if ends:
             started[0].terminate()
-        status = started[0].wait()
-        self.end_orphans()
-        self._sweep()
+        if self._answers_before_the_end_of(started[0]):
+            when_up()
+            status = started[0].wait()
+            with locked(self._instance, seconds=WAIT_SECONDS):
+                self._clear()
+        else:
+            status = started[0].wait()
+            self._clear()
         if status and not ends:
             log = self._instance.logs / "supervisord.log"
             raise TorqError(f"supervisord ended with status {status}; see {log}")
+
+    def _answers_before_the_end_of(self, process: subprocess.Popen[bytes]) -> bool:
+        deadline = time.monotonic() + _START_SECONDS
+        while process.poll() is None:
+            try:
+                if self.is_up() or time.monotonic() > deadline:
+                    return True
+            except _SilentError:  # it has a socket, and is as slow as it is
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
+
+    def _clear(self) -> None:
+        """What this supervisord left behind; what is there of a later one is that one's."""
+        if self.pid() is None:
+            self.end_orphans()
+            self._sweep()
 
     def is_up(self) -> bool:
         """Whether a supervisord answers for this instance.
@@ -195,6 +226,14 @@ class Supervisor:
             return isinstance(answer, _EndingError)
         return True
 
+    def is_stopping(self) -> bool:
+        """Whether there is no supervisord any more, or one that is stopping everything."""
+        try:
+            self._call("getAllProcessInfo")
+        except (_AbsentError, _EndingError):
+            return True
+        return False
+
     def stop(self) -> bool:
         """Stop every process rank by rank, then supervisord; returns whether anything ran.
 
@@ -203,7 +242,7 @@ class Supervisor:
         runtime_dir = self._instance.runtime_dir
         if runtime_dir.exists() and not runtime_dir.is_dir():
             raise ConfigError(f"{runtime_dir} is not a directory; expected one that 'up' has made")
-        pid = self._pid()
+        pid = self.pid()
         number = signal.SIGTERM
         was_up = False
         try:
@@ -247,18 +286,35 @@ class Supervisor:
         return found
 
     def _orphans(self) -> list[int]:
-        """Processes that a supervisord of this instance has started."""
+        """Services that a supervisord of this instance has started, and that have none now."""
         mark = b"SUPERVISOR_SERVER_URL=unix://" + os.fsencode(self._instance.supervisor_socket)
+        kept = {os.getpid(), *_ancestors(os.getpid())}
+        processes = dict(_processes())
+        supervisors = {pid for pid, command in processes.items() if self._is_supervisor(command)}
         found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                try:
-                    environment = (folder / "environ").read_bytes()
-                except OSError:  # it has ended, or is somebody else's
-                    continue
-                if mark in environment.split(b"\0"):
-                    found.append(int(folder.name))
+        for pid, command in processes.items():
+            if pid in kept or not self._is_service(command) or _parent(pid) in supervisors:
+                continue
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes()
+            except OSError:  # it has ended, or is somebody else's
+                continue
+            if mark in environment.split(b"\0"):
+                found.append(pid)
         return found
+
+    def _is_service(self, command: list[bytes]) -> bool:
+        is_ours = any(
+            option == b"-m" and module in _MODULES for option, module in itertools.pairwise(command)
+        )
+        return is_ours and command[-2:] == [
+            b"--runtime-dir",
+            os.fsencode(self._instance.runtime_dir),
+        ]
+
+    def _is_supervisor(self, command: list[bytes]) -> bool:
+        wanted = [b"supervisor.supervisord", b"-c", os.fsencode(self._instance.supervisor_config)]
+        return any(command[at : at + 3] == wanted for at in range(len(command)))
 
     def restart(self, name: str | None) -> None:
         """Restart one service, or all of them."""
@@ -319,14 +375,17 @@ class Supervisor:
         starts = text[max(0, text.rfind("supervisord started with pid")) :].count(needle)
         return max(0, starts - 1)
 
-    def _pid(self) -> int | None:
-        """The pid of this instance's supervisord, if it is alive and really one."""
+    def pid(self) -> int | None:
+        """The pid of this instance's supervisord, if it lives; its pid file may be lost."""
         try:
             pid = int(self._instance.supervisor_pid.read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
-            return None
-        return pid if os.fsencode(self._instance.supervisor_config) in command else None
+            pid = 0
+        if self._is_supervisor(_command(pid)):
+            return pid
+        found = {pid for pid, command in _processes() if self._is_supervisor(command)}
+        # A child looks like its parent until it is a program of its own.
+        return min((pid for pid in found if _parent(pid) not in found), default=None)
 
     def _wait_for_end(self, pid: int, *, asking: bool = True) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
@@ -407,8 +466,39 @@ def _full_name(info: dict[str, Any]) -> str:
     return f"{info['group']}:{info['name']}"
 
 
-def _is_zombie(pid: int) -> bool:
+def _processes() -> Iterator[tuple[int, list[bytes]]]:
+    """Every process's pid and command."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            yield int(folder.name), _command(int(folder.name))
+
+
+def _command(pid: int) -> list[bytes]:
+    """Nothing of a process that is over."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
     except OSError:
-        return True
+        return []
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid := _parent(pid):
+        yield pid
+
+
+def _parent(pid: int) -> int:
+    """0 when there is none."""
+    state = _state(pid)
+    return int(state[1]) if state else 0
+
+
+def _is_zombie(pid: int) -> bool:
+    return _state(pid)[:1] in ([], ["Z"])
+
+
+def _state(pid: int) -> list[str]:
+    """What /proc says behind the command's name; nothing of a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

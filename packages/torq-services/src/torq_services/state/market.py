@@ -49,7 +49,10 @@ class MarketState:
         self.completed: set[int] = set()
         """Chains of which the last message completed a block."""
         self.metas: dict[InstrumentId, InstrumentMeta] = {}
-        self._told_ns: int | None = None
+        self._first_ns: int | None = None
+        """The first time of all."""
+        self._told: tuple[int, int] | None = None
+        """What was told last, and how far the market's own time had advanced then."""
         self._passed_ns = 0
         """How far the times that were told have advanced, without their steps back."""
         self._changed_ns: dict[InstrumentId, int] = {}
@@ -63,13 +66,17 @@ class MarketState:
     def apply(self, message: Message, now_ns: int | None = None) -> KeysView[InstrumentId]:
         """Take one message; returns the instruments whose book or pool changed or went stale.
 
-        It came at ``now_ns``, or without that when it was sent. What was sent earlier was said
-        earlier; a source whose clock is ahead says it now.
+        It came at ``now_ns``. What was sent earlier was said earlier; a source whose clock is ahead
+        says it now. Without ``now_ns`` each says it now, and it is as late as the latest of them
+        says: that the clocks of two differ is no time that passes.
         """
         header = message.header
-        now_ns = header.timestamp_ns if now_ns is None else now_ns
-        self.tell_time(now_ns)
-        said_ns = self._passed_ns - max(0, now_ns - header.timestamp_ns)
+        if now_ns is None:
+            self._reach(header.timestamp_ns)
+            said_ns = self._passed_ns
+        else:
+            self.tell_time(now_ns)
+            said_ns = self._passed_ns - max(0, now_ns - header.timestamp_ns)
         changed: dict[InstrumentId, None] = {}
         rolled_back: dict[InstrumentId, None] = {}
         self.rolled_back, self.completed = rolled_back.keys(), set()
@@ -113,9 +120,18 @@ class MarketState:
 
     def tell_time(self, now_ns: int) -> None:
         """It is ``now_ns``."""
-        if self._told_ns is not None:
-            self._passed_ns += max(0, now_ns - self._told_ns)
-        self._told_ns = now_ns
+        if self._told is None:
+            self._reach(now_ns)
+        else:
+            before_ns, passed_ns = self._told
+            self._passed_ns = max(self._passed_ns, passed_ns + max(0, now_ns - before_ns))
+        self._told = now_ns, self._passed_ns
+
+    def _reach(self, time_ns: int) -> None:
+        """At least so much has passed since the first time of all."""
+        if self._first_ns is None:
+            self._first_ns = time_ns
+        self._passed_ns = max(self._passed_ns, time_ns - self._first_ns)
 
     def quiet_ns(self, instrument: InstrumentId, now_ns: int) -> int:
         """For how long a book or pool has not changed."""

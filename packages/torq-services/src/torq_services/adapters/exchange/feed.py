@@ -27,6 +27,8 @@ _TOO_MANY = (418, 429)
 """Binance answers 418 to those who went on after 429."""
 _FIRST_PAUSE = 60.0
 """After "too many requests" without a word on how long to wait."""
+_LONGEST_PAUSE = 3600
+"""Whatever an exchange asks for: after that it is asked again."""
 
 
 class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,10 +187,11 @@ class Feed:
                 keepalive = adapter.keepalive()
                 if keepalive is not None and now >= next_keepalive:
                     next_keepalive = now + keepalive_seconds
-                    adapter.requests.append(Send(keepalive))
+                    self._spawn(pending, self._keep_alive(connection, keepalive))
                 every = adapter.audit_seconds if audit is None else audit
                 # One at a time: limits may make it wait longer than until the next is due.
                 is_free = auditing is None or auditing.done()
+                is_free = is_free and not self._breaker.remaining(now)
                 if every and adapter.books and now >= next_audit and is_free:
                     next_audit = now + every / len(adapter.books)
                     auditing = self._spawn(pending, self._audit(next(turns), client))
@@ -227,13 +230,28 @@ class Feed:
                 await asyncio.sleep(self._settings.tick / 10)
                 continue
             request = requests.popleft()
-            await asyncio.sleep(self._breaker.remaining(loop.time()))
+            await self._until_closed()
             if isinstance(request, Send):
                 await asyncio.sleep(self._messages.spend(loop.time()))
+                await self._until_closed()
                 connection.send(request.text)
             else:
                 await asyncio.sleep(self._weight.spend(loop.time(), request.weight))
+                await self._until_closed()
                 self._spawn(pending, self._fetch(request, client))
+
+    async def _until_closed(self) -> None:
+        """Wait while nothing should be tried, however often that is prolonged."""
+        loop = asyncio.get_running_loop()
+        remaining = self._breaker.remaining(loop.time())
+        while remaining:
+            await asyncio.sleep(remaining)
+            remaining = self._breaker.remaining(loop.time())
+
+    async def _keep_alive(self, connection: Connection, text: str) -> None:
+        """It passes a pause: without it the exchange, or this side, would end the connection."""
+        await asyncio.sleep(self._messages.spend(asyncio.get_running_loop().time()))
+        connection.send(text)
 
     async def _fetch(self, fetch: Fetch, client: httpx.AsyncClient) -> None:
         """One REST request. When it fails, patience runs out and it is made again."""
@@ -254,6 +272,7 @@ class Feed:
 
     async def _audit(self, symbol: str, client: httpx.AsyncClient) -> None:
         await asyncio.sleep(self._weight.spend(asyncio.get_running_loop().time()))
+        await self._until_closed()
         fetch = self._adapter.begin_audit(symbol)
         if fetch is not None:
             await self._fetch(fetch, client)
@@ -273,10 +292,13 @@ class Feed:
     def _heed(self, response: httpx.Response) -> None:
         if response.status_code in _TOO_MANY:
             asked = response.headers.get("Retry-After", "")
-            seconds = int(asked) if asked.isascii() and asked.isdigit() else _FIRST_PAUSE
+            seconds: float = _FIRST_PAUSE
+            if asked.isascii() and asked.isdigit():  # at most ten digits: more are no int to Python
+                seconds = int(asked) if len(asked) <= 10 else _LONGEST_PAUSE
             self._pause(seconds, f"HTTP {response.status_code}")
 
     def _pause(self, seconds: float, detail: str) -> None:
+        seconds = min(seconds, _LONGEST_PAUSE)
         self._breaker.pause(asyncio.get_running_loop().time(), seconds)
         self._log.warning("the exchange asks for a pause", seconds=seconds, detail=detail)
 
@@ -285,6 +307,7 @@ class Feed:
         loop, bodies = asyncio.get_running_loop(), {}
         for path in self._adapter.listing_paths():
             await asyncio.sleep(self._weight.spend(loop.time()))
+            await self._until_closed()
             response = await client.get(self._rest_url + path)
             if response.status_code == 404 and len(self._adapter.listing_paths()) > 1:
                 continue  # one symbol of several is not listed: said below
@@ -305,9 +328,12 @@ class Feed:
         while True:
             await self._sleep(self._settings.repeat)
             self._adapter.repeat()
-            if self._is_listed and loop.time() >= next_list:
+            is_closed = not self._breaker.remaining(loop.time())
+            if self._is_listed and is_closed and loop.time() >= next_list:
                 next_list = loop.time() + self._settings.relist
                 try:
                     await self._list(client)
                 except (httpx.HTTPError, msgspec.DecodeError, ValueError, KeyError) as error:
+                    if isinstance(error, httpx.HTTPStatusError):
+                        self._heed(error.response)
                     self._log.warning("the list of instruments stays as it was", detail=str(error))
