@@ -191,9 +191,12 @@ def test_what_is_no_entry_is_shown_as_it_stands(
 ) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)  # as in the command: hypothesis raises it beyond the C stack
     try:
         assert shown(runtime_dir, f"{line}\n", monkeypatch) == f"{line}\n"
     finally:
+        sys.setrecursionlimit(limit)
         monkeypatch.undo()
         time.tzset()
 
