@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -26,6 +27,7 @@ from torq_types import (
     ConnectionLostError,
     Domain,
     Heartbeat,
+    NestedCallError,
     SignalIdentity,
     TransportError,
 )
@@ -51,7 +53,7 @@ def test_a_signal_handler_cannot_send_in_the_middle_of_a_call(runtime_dir: Path)
             lambda: publisher.send_messages([(identity(1),)]),
             lambda: publisher.flush(),
         ):
-            with pytest.raises(TransportError, match=NESTED) as raised:
+            with pytest.raises(NestedCallError, match=NESTED) as raised:
                 call()
             refused.append(str(raised.value))
 
@@ -72,6 +74,89 @@ def test_a_signal_handler_cannot_send_in_the_middle_of_a_call(runtime_dir: Path)
         again[0].__exit__(None, None, None)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TransportError, NestedCallError])
+def test_whatever_a_handler_raises_in_a_write_nothing_goes_behind_what_it_tore(
+    runtime_dir: Path, error: type[BaseException]
+) -> None:
+    with running_relay(SIGNAL, runtime_dir) as relay:
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        sound = publisher._wire.socket
+        assert sound is not None
+
+        class Interrupted:
+            """Takes ten bytes; then the handler raises."""
+
+            def sendall(self, data: bytes) -> None:
+                cast("socket.socket", sound).sendall(bytes(data)[:10])
+                raise error("by a handler")
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(sound, name)
+
+        publisher._wire.socket = cast("Any", Interrupted())
+        with pytest.raises(error):
+            publisher.send_many([identity(1)])
+        publisher.send(identity(2))
+        publisher.flush()
+        assert relay.ledger.tracker.last(7) == 2
+        assert relay.ledger.counts[7].holes == 0
+        assert not relay.bytes_skipped
+        publisher.close()
+
+
+def test_a_handler_that_raises_anywhere_leaves_a_publisher_of_use(runtime_dir: Path) -> None:
+    """A real signal, a thousand times, in calls that do next to nothing."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    with running_relay(SIGNAL, runtime_dir):
+        publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        hits = 0
+        try:
+            while hits < 1000:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0003)
+                    while True:
+                        publisher.send_many(())
+                except KeyboardInterrupt:
+                    hits += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        publisher.send(identity(1))
+        publisher.flush()
+        publisher.close()
+
+
+def test_two_threads_may_close_the_same_publisher(runtime_dir: Path) -> None:
+    with running_relay(SIGNAL, runtime_dir):
+        for source in range(1, 31):
+            publisher = Publisher.connect(SIGNAL, source=source, runtime_dir=runtime_dir)
+            publisher.send(identity(1))
+            both = threading.Barrier(2)
+            failures: list[BaseException] = []
+
+            def close(
+                publisher: Publisher = publisher,
+                both: threading.Barrier = both,
+                failures: list[BaseException] = failures,
+            ) -> None:
+                both.wait()
+                try:
+                    publisher.close()
+                except TransportError as error:
+                    failures.append(error)
+
+            threads = [threading.Thread(target=close) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert not failures
+
+
 def test_an_iterable_that_sends_is_told_so(runtime_dir: Path) -> None:
     with running_relay(SIGNAL, runtime_dir) as relay:
         publisher = Publisher.connect(SIGNAL, source=7, runtime_dir=runtime_dir)
@@ -80,7 +165,7 @@ def test_an_iterable_that_sends_is_told_so(runtime_dir: Path) -> None:
             yield identity(1)
             publisher.send(identity(2))
 
-        with pytest.raises(TransportError, match=NESTED):
+        with pytest.raises(NestedCallError, match=NESTED):
             publisher.send_many(sending())
         publisher.send(identity(3))
         publisher.flush()

@@ -13,6 +13,7 @@ __all__ = [
     "LogError",
     "MagicError",
     "MalformedEventError",
+    "NestedCallError",
     "PoolStateError",
     "PrecisionError",
     "ProtocolError",
@@ -88,6 +89,11 @@ class PrecisionError(TorqError):
 
 class TransportError(TorqError):
     """A relay or its client cannot talk to the other side."""
+
+
+class NestedCallError(TorqError):
+    """A publisher was called in the middle of another of its calls: by a signal handler, or by an
+    iterable that it was given."""
 
 
 class ConnectionLostError(TransportError):

@@ -34,6 +34,8 @@ class BlockingWire:
         ``descriptors`` is how many may come with what it says; more are closed by the kernel.
         """
         self.socket: socket.socket | None = None
+        self.is_torn = False
+        """A write was begun and has not ended: nobody knows how much of it was written."""
         self._path = path
         self._timeout = max(timeout, _LEAST_SECONDS)
         self._descriptors = descriptors
@@ -63,6 +65,7 @@ class BlockingWire:
     def hang_up(self, *, wake: bool = False) -> None:
         """Close the socket; with ``wake``, so that another thread's wait for it ends first."""
         connection, self.socket = self.socket, None
+        self.is_torn = False
         if connection is None:
             return
         if wake:
@@ -73,7 +76,10 @@ class BlockingWire:
     def write(self, data: bytes | memoryview) -> None:
         """Raises :class:`ConnectionLostError`."""
         try:
-            self._connected().sendall(data)
+            connection = self._connected()
+            self.is_torn = True
+            connection.sendall(data)
+            self.is_torn = False
         except TimeoutError as error:  # part of it may be written: nothing goes behind that
             self.hang_up()
             raise self._lost(error) from error

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from queue import SimpleQueue
 
 __all__ = ["Flusher"]
 
@@ -23,8 +24,8 @@ class Flusher:
     def __init__(self, flush: Callable[[], bool]) -> None:
         """``flush`` is a bound method; it returns whether anything waits on."""
         self._flush = weakref.WeakMethod(flush)
-        self._awake = threading.Event()
-        self._stopped = threading.Event()
+        # Its put() is one step: a signal handler that raises leaves no lock of an Event's behind.
+        self._awake: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
@@ -32,18 +33,17 @@ class Flusher:
         if self._thread is None:
             thread = threading.Thread(
                 target=_run,
-                args=(self._flush, self._awake, self._stopped),
+                args=(self._flush, self._awake),
                 name="torq-publisher",
                 daemon=True,
             )
             thread.start()
             self._thread = thread
-        self._awake.set()
+        self._awake.put(True)
 
     def stop(self) -> None:
         """End the thread, without waiting for it."""
-        self._stopped.set()
-        self._awake.set()
+        self._awake.put(False)
 
     def join(self) -> None:
         """End the thread."""
@@ -53,22 +53,17 @@ class Flusher:
             self._thread = None
 
 
-def _run(
-    reference: weakref.WeakMethod[Callable[[], bool]],
-    awake: threading.Event,
-    stopped: threading.Event,
-) -> None:
-    while True:
-        awake.wait()
-        awake.clear()
+def _run(reference: weakref.WeakMethod[Callable[[], bool]], awake: SimpleQueue[bool]) -> None:
+    """Until False is in the queue, or the owner is gone."""
+    while awake.get():
         pause = _FIRST_SECONDS
         while True:
             flush = reference()
-            if flush is None or stopped.is_set():
+            if flush is None:
                 return
             waits_on = flush()
             del flush
-            if not waits_on:
+            if not waits_on or not awake.empty():  # told something: perhaps to end
                 break
             time.sleep(pause)
             # Each look takes the GIL from the sender: the longer it sends, the fewer.

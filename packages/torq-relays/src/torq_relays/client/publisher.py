@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import itertools
 import os
 import socket
@@ -15,14 +16,14 @@ import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 from torq_codec import kernel
 from torq_relays.client.blocking_wire import BlockingWire
 from torq_relays.client.flusher import Flusher
 from torq_relays.client.link import check_seconds
 from torq_relays.client.publishing import MANY, PublisherCore, PublisherFace
-from torq_types import TLV, ConnectionLostError, Domain, TorqError, TransportError
+from torq_types import TLV, ConnectionLostError, Domain, NestedCallError, TransportError
 
 __all__ = ["Publisher"]
 
@@ -36,6 +37,39 @@ _LONGEST_LOOK_NS: Final = 80_000
 _READ_BYTES: Final = 1 << 18
 """The relay acknowledges so often: nothing is there to be read before."""
 _NOTHING: Final = struct.pack("i", 0)
+
+
+_Call = TypeVar("_Call", bound=Callable[..., Any])
+
+
+def _one_call(method: _Call) -> _Call:
+    """One call of a publisher at a time, even where one thread makes them; settled when it fails.
+
+    Not a context manager: a signal handler may raise on the way into its end.
+    """
+
+    @functools.wraps(method)
+    def call(publisher: Publisher, *arguments: Any, **named: Any) -> Any:
+        with publisher._lock:
+            if publisher._is_busy:
+                raise _nested()
+            try:
+                publisher._is_busy = True
+                return method(publisher, *arguments, **named)
+            except BaseException:
+                publisher._settle()
+                raise
+            finally:
+                publisher._is_busy = False
+
+    return cast("_Call", call)
+
+
+def _nested() -> NestedCallError:
+    return NestedCallError(
+        "this publisher is in the middle of another call, which a signal handler or an iterable"
+        " interrupts with this one; send when that has ended"
+    )
 
 
 class Publisher(PublisherFace):
@@ -56,7 +90,7 @@ class Publisher(PublisherFace):
         self._next_look_ns = 0
         self._written_ns = 0
         self._unread_bytes = 0
-        self._turn = _Turn(self._tear)
+        self._is_busy = False
         self._look_ns = _LOOK_NS
         self._flusher = Flusher(self.flush_if_idle)
         _living.add(self)
@@ -89,10 +123,11 @@ class Publisher(PublisherFace):
         message is kept, and goes out when the relay is back; do not send it again. Only a
         publisher that was closed, or that keeps too much already, takes nothing.
         """
-        turn = self._turn  # not 'with': that would take a tenth of the whole call
         with self._lock:
-            turn.begin()
-            try:
+            if self._is_busy:
+                raise _nested()
+            try:  # as in _one_call, which would take a tenth of the whole call
+                self._is_busy = True
                 if self._wire.socket is None:
                     self._require_room()
                     self._write_collected()
@@ -100,13 +135,11 @@ class Publisher(PublisherFace):
                 else:
                     self._send(self._session.encode(*tlvs))
                 return self._session.sequence
-            except TorqError:
-                raise
             except BaseException:
-                self._tear()
+                self._settle()
                 raise
             finally:
-                turn.is_taken = False
+                self._is_busy = False
 
     def _send(self, message: bytes) -> None:
         """Write it, or collect it where the relay is busy with those before."""
@@ -124,27 +157,28 @@ class Publisher(PublisherFace):
         if now >= self._next_look_ns or len(collected) >= _COALESCED:
             self._write_if_caught_up(now)
 
+    @_one_call
     def send_many(self, tlvs: Iterable[TLV]) -> int:
         """Send each TLV as a message of its own; returns the last sequence.
 
         They go in groups of 1,024: one that cannot be sent ends the call before its own group.
         """
-        with self._lock, self._turn:
-            self._require_room()
-            self._write_collected()
-            rest = iter(tlvs)
-            while some := list(itertools.islice(rest, MANY)):
-                self._write(self._session.encode_each(some))
-            return self._session.sequence
+        self._require_room()
+        self._write_collected()
+        rest = iter(tlvs)
+        while some := list(itertools.islice(rest, MANY)):
+            self._write(self._session.encode_each(some))
+        return self._session.sequence
 
+    @_one_call
     def send_messages(self, messages: Iterable[tuple[TLV, ...]]) -> int:
         """Send messages of one or more TLVs with one write; returns the last sequence."""
-        with self._lock, self._turn:
-            self._require_room()
-            self._write_collected()
-            self._write(self._session.encode_messages(messages))
-            return self._session.sequence
+        self._require_room()
+        self._write_collected()
+        self._write(self._session.encode_messages(messages))
+        return self._session.sequence
 
+    @_one_call
     def send_built(self, messages: bytes | memoryview) -> int:
         """Send messages that were built elsewhere, as a replay or a bridge does.
 
@@ -152,13 +186,13 @@ class Publisher(PublisherFace):
         nothing. Their bytes are kept, not copied, until the relay has them. Returns the last
         sequence.
         """
-        with self._lock, self._turn:
-            self._require_room()
-            self._write_collected()
-            self._session.take_built(messages)
-            self._write(messages)
-            return self._session.sequence
+        self._require_room()
+        self._write_collected()
+        self._session.take_built(messages)
+        self._write(messages)
+        return self._session.sequence
 
+    @_one_call
     def flush(self, timeout: float | None = None) -> None:
         """Wait until the relay has everything, as durably as the domain promises.
 
@@ -168,22 +202,22 @@ class Publisher(PublisherFace):
         """
         if timeout is not None:
             check_seconds(timeout)
-        with self._lock, self._turn:
-            self._core.link.require_open("publisher")
-            taken = self._core.take_collected()
-            if taken and self._wire.socket is not None:
-                try:
-                    self._wire.write(taken)
-                except ConnectionLostError:  # sent again, in the time there is
-                    self._wire.hang_up()
-            last = self._session.sequence
-            self._wait_until(lambda: self._session.is_flushed(last), timeout)
+        self._core.link.require_open("publisher")
+        taken = self._core.take_collected()
+        if taken and self._wire.socket is not None:
+            try:
+                self._wire.write(taken)
+            except ConnectionLostError:  # sent again, in the time there is
+                self._wire.hang_up()
+        last = self._session.sequence
+        self._wait_until(lambda: self._session.is_flushed(last), timeout)
 
     def close(self) -> None:
         """Flush, and leave. Raises :class:`TransportError` when the relay cannot be reached."""
         try:
-            if not self._core.link.is_closed:
-                self.flush()
+            with self._lock:
+                if not self._core.link.is_closed:
+                    self.flush()
         finally:
             self._leave()
 
@@ -207,20 +241,21 @@ class Publisher(PublisherFace):
         else:
             self._leave()
 
-    def _tear(self) -> None:
-        """A call ended in the middle, by an exception that is none of its own.
+    def _settle(self) -> None:
+        """After a call that did not end well, by an exception of its own or of a signal handler's.
 
-        Nobody knows how much was written: over a new connection everything that is kept is sent
-        again, and the relay drops what it has. A message that was numbered and is nowhere takes
-        its number back.
+        Behind a write that was torn nothing is written: over a new connection everything that is
+        kept is sent again, and the relay drops what it has. A message that was numbered and is
+        nowhere gives its number back.
         """
-        self._wire.hang_up()
+        if self._wire.is_torn:
+            self._wire.hang_up()
         self._session.take_back(kernel.count(bytes(self._core.collected)))
 
     def _was_forked(self) -> None:
         """In the child: the connection is the parent's, and so are the locks and the thread."""
         self._lock = threading.RLock()
-        self._turn = _Turn(self._tear)
+        self._is_busy = False
         self._core.link.was_forked()
         self._flusher = Flusher(self.flush_if_idle)
         self._core.leave()
@@ -230,7 +265,7 @@ class Publisher(PublisherFace):
         with self._lock:
             self._core.leave()
             self._wire.hang_up()
-        if self._turn.is_taken:  # in a handler: its thread may wait for the call to end
+        if self._is_busy:  # in a handler: its thread may wait for the call to end
             self._flusher.stop()
         else:
             self._flusher.join()
@@ -314,35 +349,6 @@ class Publisher(PublisherFace):
 
     def _reconnect(self) -> None:
         self._wire.perform(self._core.reconnect())
-
-
-class _Turn:
-    """One call of a publisher at a time, even where one thread makes them."""
-
-    def __init__(self, tear: Callable[[], None]) -> None:
-        self.is_taken = False
-        self._tear = tear
-
-    def begin(self) -> None:
-        """Raises :class:`TransportError` in the middle of another call."""
-        if self.is_taken:
-            raise TransportError(
-                "this publisher is in the middle of another call, which a signal handler or an"
-                " iterable interrupts with this one; send when that has ended"
-            )
-        self.is_taken = True
-
-    __enter__ = begin
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None and not issubclass(kind, TorqError):
-            self._tear()
-        self.is_taken = False
 
 
 _living: weakref.WeakSet[Publisher] = weakref.WeakSet()

@@ -95,6 +95,8 @@ class Log(ABC):
         stop, count, _ = kernel.scan(chunk, 0, len(chunk), 0, DEFAULT_MAX_PAYLOAD)
         if count:
             return chunk if stop == len(chunk) else chunk[:stop]
+        if not chunk and position >= self.tail:
+            return b""
         if len(chunk) < HEADER_SIZE:
             raise LogError(f"no sound message at position {position}: the log ends in its header")
         size = HEADER_SIZE + _LENGTH.unpack_from(chunk, _LENGTH_OFFSET)[0]
