@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,13 +53,20 @@ class Anvil:
         self.command = [str(path), *arguments]
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._home: tempfile.TemporaryDirectory[str] | None = None
         self.http = f"http://127.0.0.1:{self.port}"
         self.ws = f"ws://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until it answers.
+
+        It keeps every block's state below the home directory, gigabytes of them, and removes them
+        only when it ends politely: it gets a home of its own, which goes with it.
+        """
+        self._home = tempfile.TemporaryDirectory(prefix="torq-anvil-", ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             [*self.command, "--port", str(self.port), "--host", "127.0.0.1"],
+            env=os.environ | {"HOME": self._home.name},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -82,6 +90,8 @@ class Anvil:
             self.process.terminate()
         self.process.wait(30)
         self.process = None
+        if self._home is not None:
+            self._home.cleanup()
 
 
 class Chain:
