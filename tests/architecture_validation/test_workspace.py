@@ -28,7 +28,7 @@ def test_every_member_is_whole(member: Path) -> None:
     assert f"## {project(member)['version']}" in (member / "CHANGELOG.md").read_text()
     for dependency in project(member)["dependencies"]:
         if dependency.startswith("torq-"):
-            assert re.search(r">=\d+\.\d+,<\d+\.\d+$", dependency), dependency
+            assert re.search(r">=\d+\.\d+(\.\d+)?,<\d+\.\d+$", dependency), dependency
 
 
 def test_there_are_six_members_and_the_root_is_none() -> None:
